@@ -1,0 +1,3 @@
+"""The stages of a hub, one folder each: ``manager.py`` (state and commands), ``models.py`` (documents), ``steps.py``
+(pure functions that workers run), ``errors.py``.
+"""

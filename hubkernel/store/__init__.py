@@ -1,0 +1,45 @@
+"""Documents and hub state: one interface each, SQLite embedded and MongoDB through pymongo behind it."""
+
+from hubkernel.store.base import (
+    Collection,
+    CollectionWriter,
+    DocumentStore,
+    Duplicate,
+    PartWriter,
+    StateCollection,
+    StateStore,
+    WriteReport,
+    open_state,
+    open_store,
+)
+from hubkernel.store.errors import (
+    CollectionExistsError,
+    DocumentTooLargeError,
+    DuplicateIdError,
+    InvalidDocumentError,
+    NoSuchCollectionError,
+    StoreError,
+    StoreFullError,
+    UnsupportedQueryError,
+)
+
+__all__ = [
+    "Collection",
+    "CollectionExistsError",
+    "CollectionWriter",
+    "DocumentStore",
+    "DocumentTooLargeError",
+    "Duplicate",
+    "DuplicateIdError",
+    "InvalidDocumentError",
+    "NoSuchCollectionError",
+    "PartWriter",
+    "StateCollection",
+    "StateStore",
+    "StoreError",
+    "StoreFullError",
+    "UnsupportedQueryError",
+    "WriteReport",
+    "open_state",
+    "open_store",
+]

@@ -1,0 +1,51 @@
+"""What a store can refuse, and why. Every message is one line that says what to do."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of all store errors."""
+
+
+class NoSuchCollectionError(StoreError, KeyError):
+    """The named collection does not exist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class CollectionExistsError(StoreError):
+    """A rename or create met a collection of that name."""
+
+
+class InvalidDocumentError(StoreError, ValueError):
+    """A document cannot be stored: no ``_id``, a non-string ``_id``, NaN or infinity, or a value without BSON.
+
+    ``position`` is the zero-based position of the document in what was being written, ``doc_id`` its ``_id`` if any.
+    """
+
+    def __init__(self, message: str, *, doc_id: object = None, position: int | None = None) -> None:
+        super().__init__(message)
+        self.doc_id = doc_id
+        self.position = position
+
+
+class DocumentTooLargeError(InvalidDocumentError):
+    """A document is over 16 MiB as BSON, MongoDB's limit; the embedded store keeps the same one."""
+
+
+class DuplicateIdError(StoreError):
+    """Two documents have one ``_id`` where the policy is ``error``. ``ids`` holds up to ten examples, ``count`` all."""
+
+    def __init__(self, message: str, *, ids: tuple[str, ...] = (), count: int = 0) -> None:
+        super().__init__(message)
+        self.ids = ids
+        self.count = count
+
+
+class StoreFullError(StoreError, OSError):
+    """The disk (or the store's size limit) is full. Nothing that was acknowledged is lost."""
+
+
+class UnsupportedQueryError(StoreError, ValueError):
+    """A filter, update or projection uses an operator outside the documented subset."""
