@@ -1,0 +1,131 @@
+"""What every benchmark shares: the peer in its own environment, a mongod, measured runs, medians and the printed table.
+
+A benchmark runs the contenders in turn (A B C A B C ...), so that a machine that slows down slows them all, and prints
+the median of the runs, the ratio of medians, and the load average before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import workloads
+
+PEER = "biothings[hub,cli]==1.2.2"
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("HUBKERNEL_BENCH_CACHE", ROOT / ".cache"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured run: seconds of wall time, CPU seconds of the client (without a database server), MB of memory."""
+
+    documents: int
+    wall: float
+    cpu: float
+    rss: float = 0.0
+
+
+@dataclass
+class Contender:
+    """One way of doing the work. ``prepare`` is called before each run and is not measured."""
+
+    name: str
+    run: Callable[[], Run]
+    prepare: Callable[[], object] = lambda: None
+    runs: list[Run] = field(default_factory=list)
+
+    def median(self, figure: str) -> float:
+        return statistics.median(getattr(run, figure) for run in self.runs)
+
+    def per_second(self, figure: str) -> float:
+        return statistics.median(run.documents / getattr(run, figure) for run in self.runs)
+
+
+def options(description: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--runs", type=int, default=5, help="runs of each contender; the median counts (default: 5)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of every contender (default: 1)")
+    parser.add_argument("--only", help="run only contenders whose name contains this")
+    return parser.parse_args()
+
+
+def peer_python() -> Path:
+    """The interpreter of the peer's own virtual environment, made on first use (some minutes, 280 MB)."""
+    folder = CACHE / "peer"
+    marker = folder / "complete"
+    if not marker.exists():
+        print(f"installing {PEER} into {folder} ...", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", PEER], check=True)
+        marker.touch()
+    return folder / "bin" / "python"
+
+
+def workload(*names: str) -> Path:
+    folder = CACHE / "workloads"
+    for name in names:
+        workloads.write(folder, name)
+    return folder
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="hubkernel-bench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measured(
+    command: Sequence[object], *, cwd: Path, env: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Run a command under :mod:`benchmarks.measure`; returns its standard output and the figures. Fails loudly."""
+    line = [sys.executable, "-m", "benchmarks.measure", *map(str, command)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    *output, last = done.stdout.strip().splitlines() or ["{}"]
+    figures = json.loads(last)
+    if figures.get("code") != 0:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return "\n".join(output), figures
+
+
+def compare(contenders: list[Contender], arguments: argparse.Namespace) -> None:
+    """Run them in turn, then print a row each and the ratios to the first one (which is ours)."""
+    chosen = [item for item in contenders if not arguments.only or arguments.only in item.name]
+    before = os.getloadavg()[0]
+    for number in range(arguments.runs):
+        for contender in chosen:
+            contender.prepare()
+            print(f"run {number + 1}/{arguments.runs}: {contender.name}", file=sys.stderr, flush=True)
+            contender.runs.append(contender.run())
+    report(chosen, before)
+
+
+def report(contenders: list[Contender], load_before: float) -> None:
+    ours = contenders[0]
+    counts = sorted({run.documents for item in contenders for run in item.runs})
+    print(f"documents: {' / '.join(map(str, counts))}; median of {len(ours.runs)} runs, in turn")
+    print(f"load average: {load_before:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
+    print(
+        f"{'':<58}{'wall s':>8}{'docs/s':>10}{'CPU s':>8}{'docs/CPU s':>12}{'MB':>6}{'ours, wall':>12}{'ours, CPU':>11}"
+    )
+    for item in contenders:
+        wall, cpu = item.median("wall"), item.median("cpu")
+        faster = f"{wall / ours.median('wall'):>11.2f}x{cpu / ours.median('cpu'):>10.2f}x" if item is not ours else ""
+        rates = f"{item.per_second('wall'):>10,.0f}{cpu:>8.2f}{item.per_second('cpu'):>12,.0f}"
+        print(f"{item.name:<58}{wall:>8.2f}{rates}{item.median('rss'):>6.0f}{faster}")

@@ -1,0 +1,64 @@
+"""Our side of every comparison: a hub home of its own, driven through the ``hubkernel`` command like a user would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Run, measured
+
+PARSER = """
+import json
+import os
+
+
+def load_data(data_folder):
+    with open(os.path.join(data_folder, "{name}.jsonl")) as lines:
+        for line in lines:
+            yield json.loads(line)
+"""
+
+
+def plugin(folder: Path, name: str, url: str, on_duplicates: str = "error") -> Path:
+    """Write the plugin that both sides run: a JSON lines parser as people write it."""
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    uploader = {"parser": "parser:load_data", "on_duplicates": on_duplicates}
+    manifest = {"version": "0.3", "dumper": {"data_url": url, "uncompress": False}, "uploader": uploader}
+    (target / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    (target / "parser.py").write_text(PARSER.format(name=name))
+    return target
+
+
+class Home:
+    """A hub home with plugins for workloads; every command is a whole process, measured with all its workers."""
+
+    def __init__(self, root: Path, *, workers: int = 1, store: str = "") -> None:
+        self.root = root
+        self.environment = {"HUBKERNEL_HOME": str(root), "HUBKERNEL_EXECUTOR": f"process://?workers={workers}"}
+        if store:
+            self.environment["HUBKERNEL_STORE_URL"] = store
+
+    def reset(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir(parents=True)
+
+    def add(self, name: str, data: Path, on_duplicates: str = "error") -> None:
+        plugin(self.root / "plugins", name, data.as_uri(), on_duplicates)
+
+    def execute(self, command: str) -> tuple[Any, dict[str, Any]]:
+        line = [sys.executable, "-m", "hubkernel.cli", "exec", "--json", command]
+        output, figures = measured(line, cwd=self.root, env=self.environment)
+        return json.loads(output), figures
+
+    def measure(self, command: str, documents: int) -> Run:
+        _, figures = self.execute(command)
+        return Run(documents, figures["wall"], figures["cpu"], figures["rss"])
+
+    def count(self, source: str) -> int:
+        """How many documents ``source`` holds: read back from the hub, so that a benchmark cannot lose any."""
+        found, _ = self.execute(f"sources({source!r})")
+        return int(found[0]["count"])
