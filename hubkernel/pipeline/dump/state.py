@@ -1,0 +1,91 @@
+"""What is remembered of a source's dumps: its document in ``src_dump``.
+
+``download`` tells of the last attempt, but its ``release`` and ``data_folder`` are always those of the last good one,
+also under ``last_good``; so a failed dump takes nothing away. ``history`` has the latest attempts, the newest last.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hubkernel.pipeline.dump.models import Release
+from hubkernel.store import StateStore
+
+HISTORY = 50
+"""How many attempts are kept."""
+
+
+class SourceState:
+    """The document of one source. Each method is one durable write."""
+
+    def __init__(self, state: StateStore, source: str) -> None:
+        self.source = source
+        self.collection = state["src_dump"]
+
+    def load(self) -> dict[str, Any]:
+        return self.collection.find_one({"_id": self.source}) or {}
+
+    def last_good(self) -> tuple[Release, str] | None:
+        """The last good release and its folder; None if there is none, or its files are gone."""
+        folder = self.load().get("last_good", {}).get("data_folder")
+        release = Release.read(Path(folder)) if folder else None
+        return (release, folder) if release else None
+
+    def succeeded(self) -> bool:
+        return bool(self.load().get("download", {}).get("status") == "success")
+
+    def begin(self, started: datetime) -> dict[str, Any]:
+        """Status ``downloading``; returns the ``download`` block as it was."""
+        before: dict[str, Any] = self.load().get("download", {})
+        self._set({"download": {**self._kept(), "status": "downloading", "started_at": started, "pid": os.getpid()}})
+        return before
+
+    def restore(self, before: Mapping[str, Any]) -> None:
+        """Back to what :meth:`begin` found: there was nothing new."""
+        self._set({"download": dict(before)})
+
+    def succeed(self, release: Release, folder: str, started: datetime, *, pending: bool) -> None:
+        now = datetime.now(UTC)
+        good = {"release": release.release, "data_folder": folder, "at": now, "size": release.size}
+        download = {**_ended("success", started, now), **good, "last_success": now}
+        del download["at"]
+        update: dict[str, Any] = {"$set": {"download": download, "last_good": good}}
+        update["$set"]["history"] = self._history({**download, "files": len(release.files)})
+        if pending:
+            update["$addToSet"] = {"pending": "upload"}
+        self.collection.update_one({"_id": self.source}, update, upsert=True)
+
+    def fail(self, error: BaseException, started: datetime, *, status: str = "failed") -> None:
+        trace = "".join(traceback.format_exception(error))
+        attempt = {**_ended(status, started, datetime.now(UTC)), "err": str(error) or type(error).__name__, "tb": trace}
+        brief = {key: value for key, value in attempt.items() if key != "tb"}
+        self._set({"download": {**self._kept(), **attempt}, "history": self._history(brief)})
+
+    def _kept(self) -> dict[str, Any]:
+        document = self.load()
+        good = document.get("last_good")
+        if not good:
+            return {}
+        return {"release": good["release"], "data_folder": good["data_folder"], "last_success": good["at"]}
+
+    def _history(self, attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [*self.load().get("history", []), dict(attempt)][-HISTORY:]
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        self.collection.update_one({"_id": self.source}, {"$set": dict(values)}, upsert=True)
+
+
+def _ended(status: str, started: datetime, ended: datetime) -> dict[str, Any]:
+    return {"status": status, "started_at": started, "time": elapsed((ended - started).total_seconds())}
+
+
+def elapsed(seconds: float) -> str:
+    """Seconds as ``1h2m3.4s``."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest:.1f}s"
