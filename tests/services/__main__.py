@@ -1,0 +1,25 @@
+"""``python -m tests.services``: what the service tests need, and whether this machine has it. Exit status 1 if not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from tests.services import ServiceMissingError, mongod
+
+PROBES: dict[str, Callable[[], str]] = {"mongod": mongod.probe}
+
+
+def main() -> int:
+    status = 0
+    for name, probe in PROBES.items():
+        try:
+            print(f"{name}: {probe()}")
+        except ServiceMissingError as error:
+            print(f"{name}: MISSING: {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
