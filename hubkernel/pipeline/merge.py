@@ -20,7 +20,6 @@ The order is that of arrival. Nothing here changes its arguments; results may sh
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -96,6 +95,7 @@ def merge_struct(
     aslistofdict: str | Sequence[str] | None = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
+    *,
     ignore_null: bool = False,
 ) -> Any:
     """Merge two values deeply; see the table of this module. Raises :class:`MergeConflictError`."""

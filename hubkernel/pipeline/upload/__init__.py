@@ -1,0 +1,25 @@
+"""From the files of a release to a collection of documents."""
+
+from hubkernel.pipeline.upload.errors import (
+    BadDocumentError,
+    DuplicateDocumentsError,
+    EmptyUploadError,
+    NoSuchUploaderError,
+    NotReadyError,
+    ParserError,
+    UploadBusyError,
+    UploadError,
+)
+from hubkernel.pipeline.upload.manager import UploadManager
+
+__all__ = [
+    "BadDocumentError",
+    "DuplicateDocumentsError",
+    "EmptyUploadError",
+    "NoSuchUploaderError",
+    "NotReadyError",
+    "ParserError",
+    "UploadBusyError",
+    "UploadError",
+    "UploadManager",
+]

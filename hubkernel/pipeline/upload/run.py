@@ -1,0 +1,206 @@
+"""One upload of one collection: parse in workers, settle duplicates, swap, remember."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from hubkernel.executors import CancelledWork, WorkerDied
+from hubkernel.executors.base import OnProgress
+from hubkernel.jobs.context import JobContext, current
+from hubkernel.pipeline.context import PipelineContext
+from hubkernel.pipeline.plugins import Plugin
+from hubkernel.pipeline.upload import steps
+from hubkernel.pipeline.upload.errors import EmptyUploadError, NotReadyError, UploadError
+from hubkernel.pipeline.upload.models import Describe, Finish, Parse, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.upload.state import UploadState, check_metadata, release_of
+from hubkernel.store import CollectionWriter, StoreError, WriteReport
+
+logger = logging.getLogger(__name__)
+
+MAX_PARTS = 64
+"""Parts of one collection at most; more parallel calls than that share parts, in their order."""
+Steps = frozenset[str]
+
+
+class Tally:
+    """The progress of several uploads as one progress of the job: documents so far, and what is being done."""
+
+    def __init__(self) -> None:
+        self.job: JobContext = current()
+        self.documents: dict[tuple[str, int], float] = {}
+
+    def of(self, collection: str, part: int, alone: bool) -> OnProgress:
+        """The callback for one part; called on the hub loop."""
+
+        def report(done: float, total: float | None, message: str) -> None:
+            self.documents[collection, part] = done
+            self.job.progress(sum(self.documents.values()), None, message if alone else f"parsing {collection}")
+
+        return report
+
+
+class UploadRun:
+    """One run for one collection."""
+
+    def __init__(
+        self, context: PipelineContext, plugin: Plugin, collection: str, tally: Tally, keep_archive: int
+    ) -> None:
+        self.context = context
+        self.plugin = plugin
+        self.collection = collection
+        self.section = plugin.uploader(collection)
+        self.tally = tally
+        self.keep_archive = keep_archive
+        self.job = current()
+        self.state = UploadState(context.state, plugin.name, collection)
+        self.parser_file = parser_file(plugin.folder, self.section.parser)
+
+    async def run(self, chosen: Steps, force: bool) -> dict[str, Any]:
+        """Returns ``{"count", "received", "duplicates", "release"}``."""
+        release, folder = self._ready(force)
+        check_metadata(self.plugin.metadata, str(self.plugin.manifest_file))
+        if "data" not in chosen:
+            return await self._refresh(chosen, release, folder)
+        record = self.state.begin(release, folder, self.job.id)
+        try:
+            report, mapping = await self._load(record, chosen)
+        except (CancelledWork, asyncio.CancelledError):
+            self.state.fail(record, "canceled", "cancelled")
+            raise
+        except UploadError as error:
+            raise self._failed(record, error) from error.__cause__
+        except (StoreError, WorkerDied) as error:
+            raise self._failed(record, UploadError(f"{self.collection}: {error}.")) from error
+        except Exception as error:
+            logger.exception("upload of %s", self.collection)
+            self.state.fail(record, "failed", f"{type(error).__name__}: {error}")
+            raise
+        self.state.succeed(record, report)
+        if "master" in chosen:
+            self.state.save_master(self.plugin.metadata, mapping)
+        self._log(f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB)")
+        numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
+        return {**numbers, "release": release}
+
+    def _ready(self, force: bool) -> tuple[str | None, str]:
+        release, folder = release_of(self.context.state, self.plugin.name, force=force)
+        if not Path(folder).is_dir():
+            hint = f"run dump({self.plugin.name!r}, force=True)"
+            raise NotReadyError(f"the data folder of {self.plugin.name} is gone ({folder}): {hint}")
+        return release, folder
+
+    async def _refresh(self, chosen: Steps, release: str | None, folder: str) -> dict[str, Any]:
+        """Everything but the data."""
+        if "master" in chosen:
+            mapping, _ = await self._describe(release, folder)
+            self.state.save_master(self.plugin.metadata, mapping)
+        if "clean" in chosen:
+            await asyncio.to_thread(steps.prune_archives, self.context.store, self.collection, self.keep_archive)
+        return {"count": self.state.load().get("count"), "release": release}
+
+    async def _load(self, record: UploadJob, chosen: Steps) -> tuple[WriteReport, dict[str, Any] | None]:
+        folder = record.data_folder or ""
+        mapping, calls = await self._describe(record.release, folder)
+        if calls is not None and not calls:
+            raise EmptyUploadError(f"{self.collection}: {self.section.parallelizer} returned nothing to parse.")
+        writer = await asyncio.to_thread(self.context.store.writer)
+        try:
+            await self._parse(writer, [(folder,)] if calls is None else calls, folder, calls is not None)
+            report = await self._finish(writer)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(writer.abort))
+            raise
+        return report, mapping
+
+    async def _describe(
+        self, release: str | None, folder: str
+    ) -> tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None]:
+        if not self.section.mapping and not self.section.parallelizer:
+            return None, None
+        view = UploaderView(self.collection, self.plugin.name, folder, release, dict(self.plugin.metadata))
+        work = Describe(str(self.plugin.folder), view, self.section.mapping, self.section.parallelizer)
+        answer: tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None] = await self.job.run(
+            steps.describe, work, description=f"{self.collection}: ask the plugin", on_progress=_ignore
+        )
+        return answer
+
+    async def _parse(
+        self, writer: CollectionWriter, calls: Sequence[tuple[Any, ...]], folder: str, parallel: bool
+    ) -> None:
+        shares = share(calls, MAX_PARTS)
+        works = [
+            Parse(
+                store_url=self.context.store_url,
+                token=writer.token,
+                part=number,
+                collection=self.collection,
+                plugin_folder=str(self.plugin.folder),
+                parser=self.section.parser,
+                calls=tuple(some),
+                kwargs=dict(self.section.parser_kwargs),
+                data_folder=folder,
+                parallel=parallel,
+            )
+            for number, some in enumerate(shares)
+        ]
+        counts = await all_or_first_error([self._parse_part(work, len(works) == 1) for work in works])
+        if not sum(counts):
+            raise EmptyUploadError(
+                f"{self.collection}: the parser produced no documents ({self.parser_file}, {folder})."
+            )
+
+    async def _parse_part(self, work: Parse, alone: bool) -> int:
+        report = self.tally.of(self.collection, work.part, alone)
+        description = f"{self.collection}: parse" + ("" if alone else f", part {work.part + 1}")
+        count: int = await self.job.run(steps.parse, work, description=description, on_progress=report)
+        return count
+
+    async def _finish(self, writer: CollectionWriter) -> WriteReport:
+        work = Finish(
+            store_url=self.context.store_url,
+            token=writer.token,
+            collection=self.collection,
+            on_duplicates=self.section.duplicates,
+            keep_archive=self.keep_archive,
+            parser=self.parser_file,
+        )
+        report: WriteReport = await self.job.run(steps.finish, work, description=f"{self.collection}: sort and swap")
+        return report
+
+    def _failed(self, record: UploadJob, error: UploadError) -> UploadError:
+        kept = record.current
+        if kept is not None:
+            error.add(f"The old data is kept ({kept.count:,} documents of release {kept.release}).")
+        else:
+            error.add("Nothing was stored.")
+        self.state.fail(record, "failed", str(error), error.details)
+        return error
+
+    def _log(self, text: str) -> None:
+        logger.info("%s: %s", self.collection, text)
+        self.job.log(f"{self.collection}: {text}")
+
+
+def share(calls: Sequence[tuple[Any, ...]], parts: int) -> list[Sequence[tuple[Any, ...]]]:
+    """At most ``parts`` runs of neighbours of about one length."""
+    count = min(len(calls), parts)
+    bounds = [len(calls) * number // count for number in range(count + 1)]
+    return [calls[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+async def all_or_first_error(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Run all at once. The first error cancels the others and is raised, as itself, once they have ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _ignore(done: float, total: float | None, message: str) -> None:
+    """Progress of a step too short to show."""

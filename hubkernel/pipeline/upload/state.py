@@ -1,0 +1,129 @@
+"""What is remembered of uploads: ``src_dump.upload.jobs.<collection>``, and ``src_master`` with what builds need.
+
+A job tells of the last attempt; its ``current`` block tells what stands in the collection, whatever became of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hubkernel.pipeline.dump.state import elapsed
+from hubkernel.pipeline.merge import MergeOptions
+from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
+from hubkernel.pipeline.upload.models import Loaded, Status, UploadJob
+from hubkernel.store import StateStore, WriteReport
+
+MERGERS = ("upsert", "merge_struct")
+ROOT_KEYS = ("merger", "merger_kwargs", "mapper")
+"""Keys of ``__metadata__`` that steer builds: they stand beside ``src_meta`` in ``src_master``, not in it."""
+
+
+def release_of(state: StateStore, source: str, *, force: bool = False) -> tuple[str | None, str]:
+    """``(release, folder)`` to upload. Raises :class:`NotReadyError` with what to do.
+
+    A failed dump leaves the last good release usable. ``force`` takes the recorded folder whatever the status.
+    """
+    document = state["src_dump"].find_one({"_id": source}) or {}
+    download, good = document.get("download", {}), document.get("last_good")
+    status = download.get("status")
+    if status == "downloading" and not force:
+        raise NotReadyError(f"{source} is being downloaded now: upload it when that is done")
+    chosen = good or (download if status == "success" or force else None)
+    if chosen and chosen.get("data_folder"):
+        return chosen.get("release"), str(chosen["data_folder"])
+    if status is None:
+        raise NotReadyError(f"{source} has not been dumped yet: run dump({source!r}) first")
+    raise NotReadyError(
+        f"the dump of {source} is {status!r} and there is no earlier release: run dump({source!r}) again"
+    )
+
+
+class UploadState:
+    """The state of the upload of one collection. Each method is one durable write."""
+
+    def __init__(self, state: StateStore, source: str, collection: str) -> None:
+        self._documents = state["src_dump"]
+        self._master = state["src_master"]
+        self._source = source
+        self._collection = collection
+
+    def load(self) -> dict[str, Any]:
+        document = self._documents.find_one({"_id": self._source}) or {}
+        job: dict[str, Any] = document.get("upload", {}).get("jobs", {}).get(self._collection, {})
+        return job
+
+    def begin(self, release: str | None, folder: str, job: int | None) -> UploadJob:
+        """Status ``uploading``; what stood in the collection before stays in ``current``."""
+        before = self.load()
+        record = UploadJob(
+            status="uploading",
+            step=self._collection,
+            started_at=datetime.now(UTC),
+            release=release,
+            data_folder=folder,
+            job=job,
+            pid=os.getpid(),
+            last_success=before.get("last_success"),
+            current=before.get("current"),
+        )
+        self._write(record, pull="upload")
+        return record
+
+    def succeed(self, record: UploadJob, report: WriteReport) -> None:
+        now = datetime.now(UTC)
+        record.last_success = record.started_at
+        record.count, record.received, record.duplicates = report.documents, report.received, report.duplicates
+        record.current = Loaded(
+            release=record.release,
+            data_folder=record.data_folder or "",
+            count=report.documents,
+            bytes=report.bytes,
+            uploaded_at=now,
+        )
+        self._end(record, "success", now)
+
+    def fail(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
+        record.err, record.tb = error, trace or None
+        self._end(record, status, datetime.now(UTC))
+
+    def _end(self, record: UploadJob, status: Status, now: datetime) -> None:
+        seconds = (now - record.started_at).total_seconds()
+        record.status, record.pid = status, None
+        record.time, record.time_in_s = elapsed(seconds), round(seconds, 3)
+        self._write(record)
+
+    def _write(self, record: UploadJob, pull: str | None = None) -> None:
+        update: dict[str, Any] = {"$set": {f"upload.jobs.{self._collection}": record.model_dump()}}
+        if pull:
+            update["$pull"] = {"pending": pull}
+        self._documents.update_one({"_id": self._source}, update, upsert=True)
+
+    def save_master(self, metadata: Mapping[str, Any], mapping: Mapping[str, Any] | None) -> None:
+        """Replace the ``src_master`` document. A mapping that was saved by hand stays if the plugin has none."""
+        before = self._master.find_one({"_id": self._collection}) or {}
+        document: dict[str, Any] = {
+            "_id": self._collection,
+            "name": self._collection,
+            "main_source": self._source,
+            "timestamp": datetime.now(UTC),
+            **{key: metadata[key] for key in ROOT_KEYS if key in metadata},
+            "src_meta": {key: value for key, value in metadata.items() if key not in ROOT_KEYS},
+        }
+        mapping = mapping or before.get("mapping")
+        if mapping:
+            document["mapping"] = dict(mapping)
+        self._master.replace_one({"_id": self._collection}, document, upsert=True)
+
+
+def check_metadata(metadata: Mapping[str, Any], manifest: str) -> None:
+    """Raises :class:`UploadError` if what ``__metadata__`` says about merging cannot be followed."""
+    merger = metadata.get("merger", "upsert")
+    if merger not in MERGERS:
+        raise UploadError(f"{manifest}: __metadata__.merger is {merger!r}: use {' or '.join(map(repr, MERGERS))}")
+    try:
+        MergeOptions.of(metadata.get("merger_kwargs"))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UploadError(f"{manifest}: __metadata__.merger_kwargs: {error}") from None
