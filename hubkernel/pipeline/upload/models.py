@@ -70,10 +70,8 @@ class Parse:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Seal what was written, make it the collection and forget the oldest archives."""
+    """How to seal what was written, make it the collection and forget the oldest archives."""
 
-    store_url: str
-    token: str
     collection: str
     on_duplicates: Duplicate
     keep_archive: int

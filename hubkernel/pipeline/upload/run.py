@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,16 @@ class UploadRun:
 
     async def _finish(self, writer: CollectionWriter) -> WriteReport:
         work = Finish(
-            store_url=self.context.store_url,
-            token=writer.token,
             collection=self.collection,
             on_duplicates=self.section.duplicates,
             keep_archive=self.keep_archive,
             parser=self.parser_file,
         )
-        report: WriteReport = await self.job.run(steps.finish, work, description=f"{self.collection}: sort and swap")
+        # The writer belongs to this process; and what sealing does is done by the store, outside of Python.
+        description = f"{self.collection}: sort and swap"
+        report: WriteReport = await self.job.run(
+            steps.finish, self.context.store, writer, work, where="thread", description=description
+        )
         return report
 
     def _failed(self, record: UploadJob, error: UploadError) -> UploadError:
@@ -189,7 +192,7 @@ def share(calls: Sequence[tuple[Any, ...]], parts: int) -> list[Sequence[tuple[A
     """At most ``parts`` runs of neighbours of about one length."""
     count = min(len(calls), parts)
     bounds = [len(calls) * number // count for number in range(count + 1)]
-    return [calls[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [calls[start:stop] for start, stop in pairwise(bounds)]
 
 
 async def all_or_first_error(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:

@@ -17,6 +17,7 @@ from hubkernel.pipeline.upload.documents import DocumentStream, user_frame
 from hubkernel.pipeline.upload.errors import BadDocumentError, DuplicateDocumentsError, ParserError, UploadError
 from hubkernel.pipeline.upload.models import Describe, Finish, Parse, UploaderView, parser_file
 from hubkernel.store import (
+    CollectionWriter,
     DocumentStore,
     Duplicate,
     DuplicateIdError,
@@ -58,28 +59,22 @@ def _bad_document(error: InvalidDocumentError, documents: DocumentStream, work: 
     )
 
 
-def finish(worker: Worker, work: Finish) -> WriteReport:
+def finish(worker: Worker, store: DocumentStore, writer: CollectionWriter, work: Finish) -> WriteReport:
     """Settle duplicates and put the new collection in the place of the old one, which becomes an archive.
 
     Raises :class:`DuplicateDocumentsError`, or :class:`UploadError` if documents cannot be merged.
     """
-    store = open_store(work.store_url)
+    fold = _fold(work) if work.on_duplicates is Duplicate.MERGE else None
     try:
-        writer = store.join(work.token)
-        fold = _fold(work) if work.on_duplicates is Duplicate.MERGE else None
         report = writer.seal(
-            work.on_duplicates,
-            fold=fold,
-            progress=lambda done, total: worker.progress(done, total, "sorting"),
+            work.on_duplicates, fold=fold, progress=lambda done, total: worker.progress(done, total, "sorting")
         )
-        worker.check()
-        writer.commit(work.collection, archive=archive_name(work.collection))
-        prune_archives(store, work.collection, work.keep_archive)
-        return report
     except DuplicateIdError as error:
         raise _duplicates(error, work) from None
-    finally:
-        store.close()
+    worker.check()
+    writer.commit(work.collection, archive=archive_name(work.collection) if work.keep_archive else None)
+    prune_archives(store, work.collection, work.keep_archive)
+    return report
 
 
 def _fold(work: Finish) -> Callable[[list[Document]], Document]:
@@ -88,8 +83,8 @@ def _fold(work: Finish) -> Callable[[list[Document]], Document]:
             return merge_documents(documents)
         except MergeConflictError as error:
             raise UploadError(
-                f"{work.collection}: the {len(documents)} documents with _id {documents[0]['_id']!r} from {work.parser} "
-                f"cannot be merged: {error}."
+                f"{work.collection}: the {len(documents)} documents with _id {documents[0]['_id']!r} from "
+                f"{work.parser} cannot be merged: {error}."
             ) from None
 
     return fold
@@ -174,6 +169,7 @@ def _check_calls(uploader: UploaderView, target: str, calls: Any) -> list[tuple[
     wrong = next((call for call in answer if not isinstance(call, (tuple, list))), None)
     if wrong is not None:
         raise ParserError(
-            f"{uploader.name}: {target} returned {wrong!r} where a tuple of arguments is needed: return [({wrong!r},), ...]."
+            f"{uploader.name}: {target} returned {wrong!r} where a tuple of arguments is needed: "
+            f"return [({wrong!r},), ...]."
         )
     return [tuple(call) for call in answer]
