@@ -115,7 +115,7 @@ def find_file(home_file: Path) -> Path | None:
 
 
 def _unknown(place: str, key: str, known: Mapping[str, str]) -> str:
-    meant = nearest(key, known)
+    meant = nearest(key, known.values())
     return f"{place}: unknown setting {key!r}" + (f"; did you mean {meant!r}?" if meant else "")
 
 

@@ -4,7 +4,7 @@ the order in which the features are listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 DEFAULT_FEATURES = [
@@ -85,6 +85,31 @@ FEATURES: dict[str, Feature] = {
 def clean(features: Iterable[str]) -> list[str]:
     """Without duplicates, in the order of their first occurrence."""
     return list(dict.fromkeys(features))
+
+
+def switch_off(features: list[str], configs: Mapping[str, object], *, asked_for: bool) -> dict[str, str]:
+    """Take the features whose ``*_config`` is False out of the list, and those that cannot be without them; returns
+    the reasons by feature. Raises :class:`FeatureError` for one of the latter if the list was ``asked_for`` rather than
+    the default.
+    """
+    off = {name for name, config in configs.items() if config is False}
+    reasons = {name: f"{_setting(name)} is False" for name in off if name != "api"}
+    dependent = {}
+    if "api" in off:
+        dependent["readonly"] = "api_config is False, and it serves the API"
+    if "ws" in off:
+        needing = [name for name in features if "ws" in FEATURES.get(name, Feature()).requires and name not in off]
+        dependent |= dict.fromkeys(needing, "websocket_config is False, and it needs 'ws'")
+    for name, reason in dependent.items():
+        if asked_for and name in features:
+            raise FeatureError(f"{name!r} feature cannot be had: {reason}")
+    disabled = {name: reason for name, reason in {**reasons, **dependent}.items() if name in features}
+    features[:] = [name for name in features if name not in disabled]
+    return disabled
+
+
+def _setting(name: str) -> str:
+    return "websocket_config" if name == "ws" else f"{name}_config"
 
 
 def check(features: Sequence[str]) -> None:

@@ -1,0 +1,219 @@
+"""The commands that are the hub's own: what it shows of itself, its jobs, its settings and its documents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hubkernel.hub.backup import backup, restore
+from hubkernel.hub.commands import Command, lookup
+from hubkernel.hub.schedule import get_schedule
+from hubkernel.hub.status import status
+
+if TYPE_CHECKING:
+    from hubkernel.hub.server import HubServer
+    from hubkernel.jobs.models import JobRecord
+
+PAGE = 10_000
+"""The most documents that one page holds."""
+
+RUNNING = ("created", "queued", "running")
+
+
+class HubActions:
+    """Methods that become commands. Their docstrings are the commands' help."""
+
+    def __init__(self, server: HubServer) -> None:
+        self.server = server
+
+    def status(self) -> dict[str, Any]:
+        """Numbers of sources, documents, builds and configurations, and what this hub is.
+
+        ``hub`` has its name, home, features, and by name: features that cannot be had yet, and broken sources.
+        """
+        server = self.server
+        about = {
+            "name": server.name,
+            "home": str(server.home),
+            "features": list(server.features),
+            "unavailable": dict(server.unavailable),
+            "disabled": dict(server.disabled),
+            "broken": dict(server.plugins.broken) if server.managers else {},
+            "running": len(server.jobs.list(running=True)),
+            "hook_errors": list(server.hook_errors),
+        }
+        return {**status(server.managers or {}), "hub": about}
+
+    def config(self) -> dict[str, Any]:
+        """All settings with their meaning and where they come from; secrets are masked."""
+        return self.server.config.show()
+
+    def setconf(self, name: str, value: Any) -> dict[str, Any]:
+        """Change a setting, now or (``needs_restart``) at the next start. It is stored in the hub's state."""
+        result = self.server.config.store(self.server.state, name, value)
+        if result["name"] == "hub_name":
+            self.server.name = result["value"]
+        return result
+
+    def resetconf(self, name: str | None = None) -> list[str]:
+        """Forget what setconf stored, for one setting or for all; returns their names."""
+        return self.server.config.reset(self.server.state, name)
+
+    def help(self, command: str | None = None) -> str:
+        """List the commands, or explain one: ``help("dump")``."""
+        if command is None:
+            names = "\n".join(f"    {name}" for name in sorted(self.server.commands or {}))
+            return f"Available commands:\n\n{names}\n\nType: 'help(command)' for more"
+        found = self._find(command)
+        return f"{found.name}{found.signature}\n\n{found.doc}".rstrip()
+
+    def _find(self, name: str | Callable[..., Any]) -> Command:
+        name = name if isinstance(name, str) else getattr(name, "__name__", str(name))
+        return lookup(name, self.server.commands or {}, self.server.extra_commands or {})
+
+    def commands(
+        self, id: int | None = None, running: bool | None = None, failed: bool | None = None, limit: int = 100
+    ) -> dict[str, Any]:
+        """Launched commands by their number, newest first; ``running`` and ``failed`` choose among them."""
+        if id is not None:
+            return {str(id): self.command(id)}
+        records = self.server.jobs.list(running=running, failed=failed, limit=limit)
+        return {str(record.id): command_info(record) for record in records}
+
+    def command(self, id: int) -> dict[str, Any]:
+        """One launched command: its text, state, times, progress and results."""
+        record = self.server.jobs.get(id)
+        if record is None:
+            raise LookupError(f"No such command with ID {id!r}")
+        return command_info(record)
+
+    def cancel(self, id: int) -> bool:
+        """Cancel a running command by its number; False if it had already ended."""
+        if self.server.jobs.get(id) is None:
+            raise LookupError(f"No such command with ID {id!r}")
+        return self.server.jobs.cancel(id)
+
+    def top(self, action: str = "summary") -> str:
+        """What runs now, as a table; ``top("pending")`` shows what waits."""
+        return self.server.jobs.top(action)
+
+    def job_info(self) -> dict[str, Any]:
+        """Queues, workers and memory of the job manager."""
+        return self.server.jobs.job_info()
+
+    def sch(self) -> str:
+        """The timers of the hub, soonest first."""
+        return get_schedule(self.server.loop)
+
+    def schedule(self, crontab: str, func: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a command by a cron of 5 or 6 fields (seconds last), until the hub stops.
+
+        ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments.
+        """
+        return self.server.schedules.add(crontab, func, args, kwargs)
+
+    def documents(
+        self,
+        name: str,
+        query: dict[str, Any] | None = None,
+        fields: list[str] | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """One page of the documents of a source or build, in ``_id`` order; ``after`` is the last ``_id`` of the page
+        before.
+        """
+        if not 0 < limit <= PAGE:
+            raise ValueError(f"limit is {limit}; a page has 1 to {PAGE} documents")
+        conditions: list[dict[str, Any]] = [query] if query else []
+        if after is not None:
+            conditions.append({"_id": {"$gt": after}})
+        filter = {"$and": conditions} if len(conditions) > 1 else next(iter(conditions), None)
+        return list(self.server.context.store.collection(name).find(filter, fields or None, limit=limit))
+
+    def count(self, name: str, query: dict[str, Any] | None = None) -> int:
+        """How many documents a source or build has, or how many match."""
+        return self.server.context.store.collection(name).count(query)
+
+    def load_plugin(self, folder: str) -> dict[str, Any]:
+        """Load the plugin of a folder, or load it again after a change."""
+        from pathlib import Path
+
+        plugin = self.server.plugins.load(Path(folder).expanduser())
+        return {"name": plugin.name, "folder": str(plugin.folder), "warnings": list(plugin.warnings)}
+
+    def reload(self) -> dict[str, Any]:
+        """Load all plugins again; returns the sources there are and the broken ones with their reasons."""
+        self.server.plugins.load_all()
+        return {"sources": sorted(self.server.plugins.plugins), "broken": dict(self.server.plugins.broken)}
+
+    def export_command_documents(self, filepath: str) -> str:
+        """Write the reference of all public commands as reStructuredText; returns the file's path."""
+        self.server.export_command_documents(filepath)
+        return filepath
+
+    async def quick_index(
+        self,
+        datasource_name: str,
+        doc_type: str,
+        indexer_env: str,
+        subsource: str | None = None,
+        index_name: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Index one source as it is, to look at it: a build is made for it and removed at the end."""
+        return await self.server.quick_index(datasource_name, doc_type, indexer_env, subsource, index_name, **kwargs)
+
+    def backup(self, folder: str = ".", archive: str | None = None) -> str:
+        """Write the hub's state (not the documents) to a file of JSON lines; returns its path."""
+        return backup(self.server.state, folder, archive)
+
+    def restore(self, archive: str, drop: bool = False) -> dict[str, int]:
+        """Put a backup back; with ``drop``, also remove what it does not have. Returns numbers by collection."""
+        return restore(self.server.state, archive, drop)
+
+    def expose(self, endpoint_name: str, command_name: str, method: str, **kwargs: Any) -> None:
+        """Give a command a path in the REST API; for hooks, before the hub is configured."""
+        self.server.add_api_endpoint(endpoint_name, command_name, method, **kwargs)
+
+
+def command_info(record: JobRecord) -> dict[str, Any]:
+    """A job as a launched command: ``{"id", "cmd", "started_at", "is_done"}`` and, once done, ``failed``,
+    ``finished_at``, ``duration`` and ``results``.
+    """
+    done = record.state not in RUNNING
+    info: dict[str, Any] = {
+        "id": record.id,
+        "cmd": record.command or record.name,
+        "started_at": record.started or record.created,
+        "is_done": done,
+        "state": str(record.state),
+        "done": record.done,
+        "total": record.total,
+        "message": record.message,
+    }
+    if done:
+        end = record.finished or info["started_at"]
+        failed = record.state != "done"
+        info["failed"] = failed
+        info["finished_at"] = end
+        info["duration"] = duration(end - info["started_at"])
+        info["results"] = [record.error or str(record.state)] if failed else _as_list(record.result)
+    return info
+
+
+def _as_list(result: Any) -> list[Any]:
+    return result if isinstance(result, list) else [result]
+
+
+def duration(seconds: float) -> str:
+    """``3.56s``, ``1m2.0s``, ``1h1m1.0s``."""
+    minutes, rest = divmod(round(seconds, 2), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes or hours) + f"{round(rest, 2)}s"
+
+
+async def finish(value: Any) -> Any:
+    """The result of a command that may be asynchronous."""
+    return await value if asyncio.iscoroutine(value) or asyncio.isfuture(value) else value

@@ -1,0 +1,137 @@
+"""How each manager of a hub is made. Called by the ``configure_*_manager`` methods of the server, once each."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from hubkernel.pipeline.context import PipelineContext
+
+if TYPE_CHECKING:
+    from hubkernel.hub.server import HubServer
+    from hubkernel.jobs.manager import JobManager
+    from hubkernel.pipeline.plugins import PluginManager
+    from hubkernel.store import StateStore
+
+log = logging.getLogger(__name__)
+
+
+def make_job_manager(server: HubServer) -> JobManager:
+    """The job manager, by the settings; ``managers_custom_args["job"]`` may have ``num_workers`` and
+    ``max_memory_usage`` (their BioThings names) and whatever else the manager takes.
+    """
+    from hubkernel.jobs.manager import JobManager
+
+    config = server.config
+    args = server.mixargs("job", {"num_workers": config.max_workers, "max_memory_usage": config.max_memory})
+    workers, memory = args.pop("num_workers"), args.pop("max_memory_usage")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ValueError(
+            f"managers_custom_args['job']['num_workers'] is {workers!r}; it takes a whole number from 1 on"
+        )
+    executors = {
+        "process": config.executor_url or f"process://?workers={workers or os.cpu_count() or 1}",
+        "thread": f"thread://?workers={config.max_threads}",
+    }
+    if memory == "auto":
+        memory = int(psutil.virtual_memory().available * 0.6)
+    return JobManager(
+        server.state, executors=executors, emit=server.bus.publish, max_memory=memory, loop=server.loop, **args
+    )
+
+
+def make_context(server: HubServer, jobs: JobManager) -> PipelineContext:
+    """What all stages share: folders, stores, jobs."""
+    home, config = server.home, server.config
+    root = config.data_root or home.root
+    folders = list(config.plugin_folders)
+    if root != home.root:
+        folders.append(home.plugins)
+    store_url, search_url = config.store_url or home.store_url, config.search_url or home.search_url
+    return PipelineContext(root, server.state, store_url, search_url, jobs, folders)
+
+
+def make_plugin_manager(server: HubServer) -> PluginManager:
+    """The one plugin manager of the hub, which dump, upload and sources share."""
+    from hubkernel.pipeline.plugins import PluginManager
+
+    return PluginManager(server.context, **server.mixargs("dataplugin"))
+
+
+def make_dump_manager(server: HubServer) -> Any:
+    from hubkernel.pipeline.dump import DumpManager
+
+    return DumpManager(server.context, server.plugins, **server.mixargs("dump"))
+
+
+def make_upload_manager(server: HubServer) -> Any:
+    """The uploads; ``poll_schedule`` among the arguments is for the hub, which polls."""
+    from hubkernel.pipeline.upload import UploadManager
+
+    args = server.mixargs("upload")
+    server.upload_poll_schedule = args.pop("poll_schedule", None)
+    return UploadManager(server.context, server.plugins, **args)
+
+
+def make_source_manager(server: HubServer) -> Any:
+    from hubkernel.pipeline.sources import SourceManager
+
+    managers = server.managers or {}
+    return SourceManager(server.context, server.plugins, managers["dump_manager"], managers["upload_manager"])
+
+
+def make_build_manager(server: HubServer) -> Any:
+    from hubkernel.pipeline.build import BuildManager
+
+    return BuildManager(server.context, **server.mixargs("build"))
+
+
+def make_index_manager(server: HubServer) -> Any:
+    from hubkernel.pipeline.index import IndexManager
+
+    return IndexManager(server.context, **server.mixargs("index"))
+
+
+def repair(server: HubServer) -> list[str]:
+    """Set what a dead hub left as running (downloading, uploading, building) to ``canceled``; returns what it was.
+
+    What a living process of another hub does is left alone.
+    """
+    state = server.state
+    dumps = server.managers.get("dump_manager")
+    repaired = [f"dump of {name}" for name in dumps.clean_stale_status()] if dumps is not None else []
+    for document in state.collection("src_dump").find({"upload.jobs": {"$exists": True}}):
+        repaired += _repair_uploads(state, document)
+    for document in state.collection("src_build").find({"jobs.status": "building"}):
+        repaired += _repair_build(state, document)
+    if repaired:
+        log.warning("canceled, since the hub ended while they ran: %s", ", ".join(repaired))
+    return repaired
+
+
+def _repair_uploads(state: StateStore, document: dict[str, Any]) -> list[str]:
+    jobs = document["upload"]["jobs"]
+    stale = [name for name, job in jobs.items() if job.get("status") == "uploading" and not _lives(job.get("pid"))]
+    for name in stale:
+        jobs[name]["status"] = "canceled"
+    if stale:
+        state.collection("src_dump").update_one({"_id": document["_id"]}, {"$set": {"upload.jobs": jobs}})
+    return [f"upload of {name}" for name in stale]
+
+
+def _repair_build(state: StateStore, document: dict[str, Any]) -> list[str]:
+    jobs = document["jobs"]
+    stale = [job for job in jobs if job.get("status") == "building" and not _lives(job.get("pid"))]
+    for job in stale:
+        job["status"] = "canceled"
+    if stale:
+        state.collection("src_build").update_one({"_id": document["_id"]}, {"$set": {"jobs": jobs}})
+    return [f"build {document['_id']}"] if stale else []
+
+
+def _lives(pid: Any) -> bool:
+    """Whether another process of that number lives; it then is another hub's, since this one has just begun."""
+    return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)

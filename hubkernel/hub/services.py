@@ -1,0 +1,26 @@
+"""The doors that a hub opens itself. They stand above the hub, so they are imported by name when they are wanted."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubkernel.hub.server import HubServer
+
+
+async def start_ssh(server: HubServer) -> Any:
+    """The ssh console, by the settings ``ssh_port``, ``ssh_host`` and ``ssh_passwords``; None if there is no port."""
+    config = server.config
+    if config.ssh_port is None:
+        return None
+    passwords = {user: secret.get_secret_value() for user, secret in config.ssh_passwords.items()}
+    return await import_module("hubkernel.ssh.server").start_ssh_server(
+        server.loop,
+        server.name,
+        passwords,
+        keys=[str(server.home.ssh / "host_key")],
+        shell=import_module("hubkernel.api").LocalHub(server),
+        host=config.ssh_host,
+        port=config.ssh_port,
+    )
