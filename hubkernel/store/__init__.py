@@ -21,6 +21,7 @@ from hubkernel.store.errors import (
     StoreError,
     StoreFullError,
     UnsupportedQueryError,
+    UpdateError,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "UnsupportedQueryError",
+    "UpdateError",
     "WriteReport",
     "open_state",
     "open_store",

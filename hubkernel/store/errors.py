@@ -49,3 +49,7 @@ class StoreFullError(StoreError, OSError):
 
 class UnsupportedQueryError(StoreError, ValueError):
     """A filter, update or projection uses an operator outside the documented subset."""
+
+
+class UpdateError(StoreError, ValueError):
+    """An update does not fit the document: ``$inc`` of a string, ``$push`` to a number, another ``_id``, ..."""

@@ -1,0 +1,167 @@
+"""One part of a new collection: a file that one writer appends to.
+
+It has the layout of the sealed file, and numbers its rows from ``part << 40``: row numbers alone tell the order in
+which the documents of all parts were written.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from hubkernel.store.base import PartWriter
+from hubkernel.store.encode import MAX_BYTES, content_hash, encode_rows
+from hubkernel.store.errors import DocumentTooLargeError, StoreError
+from hubkernel.store.sqlite.connection import connect, translated
+
+PAGE_BYTES = 16384
+CACHE_KIB = 16384
+ROW_BITS = 40
+INSERT = "INSERT INTO documents VALUES(?,?,?,?)"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents(
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, hash BLOB NOT NULL, document BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tally(
+    part INTEGER PRIMARY KEY, documents INTEGER, bytes INTEGER, falls INTEGER, first TEXT, last TEXT);
+"""
+_Row = tuple[int, str, bytes, bytes]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a part holds, as far as sealing wants to know."""
+
+    part: int
+    documents: int = 0
+    bytes: int = 0
+    falls: int = 0
+    """How often an id was not greater than the one before it. None: the part is sorted and its ids are unique."""
+    first: str = ""
+    last: str = ""
+
+
+def create(path: Path, max_pages: int) -> sqlite3.Connection:
+    """A connection to a file with the layout of a collection, made if it is missing; nothing is synced on its own."""
+    conn = connect(path, max_pages=max_pages)
+    try:
+        conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        conn.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        conn.execute("PRAGMA synchronous=OFF")
+        conn.execute("PRAGMA locking_mode=EXCLUSIVE")
+        conn.execute("PRAGMA busy_timeout=1000")
+        conn.executescript(_SCHEMA)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def read_tallies(conn: sqlite3.Connection, schema: str = "main") -> list[Tally]:
+    return [Tally(*row) for row in conn.execute(f"SELECT * FROM {schema}.tally ORDER BY part")]
+
+
+class SQLitePart(PartWriter):
+    """A part: one transaction from flush to flush. One process has it open at a time; reopened, it goes on."""
+
+    def __init__(self, path: Path, number: int, max_pages: int) -> None:
+        self._path = path
+        self._max_pages = max_pages
+        self._conn: sqlite3.Connection | None = None
+        self._fd = -1
+        self._tally = Tally(number)
+        self.closed = False
+
+    def write(self, documents: Iterable[Mapping[str, Any]]) -> int:
+        return self._append(encode_rows(documents, self._start()))
+
+    def write_encoded(self, rows: Iterable[tuple[str, bytes]]) -> int:
+        return self._append(_hashed(rows, self._start()))
+
+    def flush(self) -> None:
+        conn = self._conn
+        if conn is None:
+            return
+        with translated(self._path):
+            if conn.in_transaction:
+                conn.execute("REPLACE INTO tally VALUES(?,?,?,?,?,?)", astuple(self._tally))
+                conn.execute("COMMIT")
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Close without what is not flushed."""
+        self.closed = True
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+            os.close(self._fd)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _start(self) -> int:
+        """The number of the next row; opens the file."""
+        if self.closed:
+            raise StoreError("the part is closed")
+        if self._conn is None:
+            with translated(self._path):
+                self._conn = create(self._path, self._max_pages)
+                # Closed after the connection: closing any descriptor of a file drops this process's locks on it.
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._tally = next(iter(read_tallies(self._conn)), self._tally)
+        return (self._tally.part << ROW_BITS) + self._tally.documents
+
+    def _append(self, rows: Iterable[_Row]) -> int:
+        conn = self._conn
+        assert conn is not None
+        before = self._tally.documents
+        with translated(self._path):
+            try:
+                if not conn.in_transaction:
+                    conn.execute("BEGIN IMMEDIATE")
+                conn.executemany(INSERT, self._counted(rows))
+            except sqlite3.Error:
+                # SQLite may have rolled back more than the last row; what was flushed is what there is.
+                self.discard()
+                raise
+        return self._tally.documents - before
+
+    def _counted(self, rows: Iterable[_Row]) -> Iterator[_Row]:
+        tally = self._tally
+        documents, size, falls, last = tally.documents, tally.bytes, tally.falls, tally.last
+        try:
+            for row in rows:
+                doc_id = row[1]
+                if doc_id <= last:
+                    falls += 1
+                last = doc_id
+                documents += 1
+                size += len(row[3])
+                if documents == 1:
+                    tally.first = doc_id
+                yield row
+        finally:
+            tally.documents, tally.bytes, tally.falls, tally.last = documents, size, falls, last
+
+
+def _hashed(rows: Iterable[tuple[str, bytes]], start: int) -> Iterator[_Row]:
+    for seq, (doc_id, data) in enumerate(rows, start):
+        if len(data) > MAX_BYTES:
+            raise DocumentTooLargeError(
+                f"document {doc_id!r} is {len(data):,} bytes as BSON; the limit is {MAX_BYTES:,}",
+                doc_id=doc_id,
+                position=seq - start,
+            )
+        yield seq, doc_id, content_hash(data), data

@@ -1,0 +1,176 @@
+"""Sealing: the parts of a new collection become one file, in ``_id`` order, each ``_id`` once.
+
+The first part's file becomes the collection's file where it stands; the rows of other parts are copied behind it as
+whole records, which SQLite does not unpack. Most collections arrive sorted, or as some sorted runs: they stay as they
+are. Only rows that are really out of order are written once more.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+from hubkernel.store.base import Duplicate, Fold, WriteReport
+from hubkernel.store.encode import content_hash, decode, encode
+from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError
+from hubkernel.store.sqlite.files import Folder
+from hubkernel.store.sqlite.part import Tally, create, read_tallies
+
+Progress = Callable[[int, int], None]
+
+_RUNS = 16
+"""So many sorted runs are read in ``_id`` order nearly as fast as one: a page of each stays in the cache."""
+_HOLES = 10
+"""The file is written anew if one row in so many was a duplicate: the space of deleted rows would stay in it."""
+_STEPS = 200_000
+"""Steps of SQLite's machine between two calls of ``progress``: some ten milliseconds."""
+_EXAMPLES = 10
+
+
+class Sealing:
+    """One run of :meth:`SQLiteWriter.seal`."""
+
+    def __init__(self, folder: Folder, token: str, progress: Progress | None) -> None:
+        self._folder = folder
+        self._token = token
+        self._path = folder.file(token)
+        self._progress = progress
+        self._stopped: BaseException | None = None
+        self._done = self._total = 0
+
+    def run(self, policy: Duplicate, fold: Fold | None) -> WriteReport:
+        try:
+            report = self._run(policy, fold)
+        except sqlite3.OperationalError:
+            if self._stopped is not None:
+                raise self._stopped from None
+            raise
+        _sync(self._path)
+        self._folder.sync()
+        return report
+
+    def _run(self, policy: Duplicate, fold: Fold | None) -> WriteReport:
+        parts = self._folder.parts(self._token)
+        if parts:
+            parts[0].rename(self._path)
+        with closing(self._open(self._path)) as conn:
+            tallies = self._gather(conn, parts[1:])
+            falls = _falls(tallies)
+            received = sum(tally.documents for tally in tallies)
+            _index(conn)
+            duplicates = self._settle(conn, policy, fold) if falls else 0
+            size = sum(tally.bytes for tally in tallies)
+            if duplicates:
+                (size,) = conn.execute("SELECT coalesce(sum(length(document)), 0) FROM documents").fetchone()
+        if falls >= _RUNS or duplicates * _HOLES > received:
+            self._rewrite()
+        self._report(received)
+        return WriteReport(received, received - duplicates, duplicates, size)
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        conn = create(path, self._folder.max_pages)
+        # A sealing that does not end is thrown away as a whole.
+        conn.execute("PRAGMA journal_mode=OFF")
+        if self._progress is not None:
+            conn.set_progress_handler(self._interrupts, _STEPS)
+        return conn
+
+    def _interrupts(self) -> bool:
+        """Called by SQLite now and then; true ends the running statement."""
+        try:
+            self._report(self._done)
+        except BaseException as error:
+            self._stopped = error
+            return True
+        return False
+
+    def _report(self, done: int) -> None:
+        self._done = done
+        if self._progress is not None:
+            self._progress(done, self._total)
+
+    def _gather(self, conn: sqlite3.Connection, others: list[Path]) -> list[Tally]:
+        tallies = read_tallies(conn)
+        for path in others:
+            with closing(self._open(path)) as part:
+                tallies += read_tallies(part)
+        self._total = sum(tally.documents for tally in tallies)
+        for path in others:
+            conn.execute("ATTACH ? AS part", (str(path),))
+            conn.execute("INSERT INTO main.documents SELECT * FROM part.documents")
+            conn.execute("DETACH part")
+            path.unlink()
+        return tallies
+
+    def _settle(self, conn: sqlite3.Connection, policy: Duplicate, fold: Fold | None) -> int:
+        """Leave one row of each id; returns how many rows went."""
+        conn.execute("BEGIN")
+        conn.execute("CREATE TEMP TABLE twice(id TEXT PRIMARY KEY, extra INTEGER) WITHOUT ROWID")
+        conn.execute("INSERT INTO twice SELECT id, count(*) - 1 FROM documents GROUP BY id HAVING count(*) > 1")
+        (duplicates,) = conn.execute("SELECT coalesce(sum(extra), 0) FROM twice").fetchone()
+        if duplicates and policy is Duplicate.ERROR:
+            raise _duplicate_error(conn, duplicates)
+        if duplicates and fold is not None and policy is Duplicate.MERGE:
+            self._merge(conn, fold)
+        elif duplicates:
+            keep = "max" if policy is Duplicate.LAST else "min"
+            conn.execute(
+                "DELETE FROM documents WHERE seq IN (SELECT seq FROM twice JOIN documents USING (id)"
+                f" WHERE seq <> (SELECT {keep}(seq) FROM documents WHERE id = twice.id))"
+            )
+        conn.execute("COMMIT")
+        return int(duplicates)
+
+    def _merge(self, conn: sqlite3.Connection, fold: Fold) -> None:
+        for (doc_id,) in conn.execute("SELECT id FROM twice ORDER BY id"):
+            rows = conn.execute("SELECT seq, document FROM documents WHERE id=? ORDER BY seq", (doc_id,)).fetchall()
+            merged_id, data = encode(fold([decode(data) for _, data in rows]))
+            if merged_id != doc_id:
+                raise InvalidDocumentError(f"merging {doc_id!r} gave the _id {merged_id!r}", doc_id=doc_id)
+            conn.execute("UPDATE documents SET hash=?, document=? WHERE seq=?", (content_hash(data), data, rows[0][0]))
+            conn.executemany("DELETE FROM documents WHERE seq=?", [(seq,) for seq, _ in rows[1:]])
+
+    def _rewrite(self) -> None:
+        new = self._path.with_suffix(".new")
+        with closing(self._open(new)) as conn:
+            conn.execute("ATTACH ? AS old", (str(self._path),))
+            conn.execute(
+                "INSERT INTO main.documents(id, hash, document) SELECT id, hash, document FROM old.documents ORDER BY id"
+            )
+            conn.execute("DETACH old")
+            _index(conn)
+        new.replace(self._path)
+
+
+def _index(conn: sqlite3.Connection) -> None:
+    conn.execute("CREATE INDEX by_id ON documents(id, hash)")
+
+
+def _falls(tallies: list[Tally]) -> int:
+    """How often an id is not greater than the one before it, over all parts in order."""
+    written = [tally for tally in tallies if tally.documents]
+    between = sum(after.first <= before.last for before, after in pairwise(written))
+    return between + sum(tally.falls for tally in written)
+
+
+def _duplicate_error(conn: sqlite3.Connection, duplicates: int) -> DuplicateIdError:
+    ids = tuple(doc_id for (doc_id,) in conn.execute("SELECT id FROM twice ORDER BY id LIMIT ?", (_EXAMPLES,)))
+    more = ", ..." if duplicates > len(ids) else ""
+    return DuplicateIdError(
+        f"{duplicates:,} documents have the _id of another one: {', '.join(map(repr, ids))}{more}; "
+        "make the ids unique or choose the policy ignore, last or merge",
+        ids=ids,
+        count=duplicates,
+    )
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

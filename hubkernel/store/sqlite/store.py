@@ -1,0 +1,63 @@
+"""The embedded document store."""
+
+from __future__ import annotations
+
+from hubkernel.store.base import DocumentStore
+from hubkernel.store.errors import NoSuchCollectionError
+from hubkernel.store.sqlite.collection import SQLiteCollection
+from hubkernel.store.sqlite.connection import Location, Pool, connect_immutable
+from hubkernel.store.sqlite.files import Folder
+from hubkernel.store.sqlite.writer import SQLiteWriter
+
+
+class SQLiteStore(DocumentStore):
+    """The collections in the folder of ``sqlite:///absolute/folder``; created when missing.
+
+    The folder must be on a local disk: SQLite's locks are not safe on network file systems.
+    Threading and forking: use it from anywhere; connections are opened as needed.
+    """
+
+    def __init__(self, url: str) -> None:
+        location = Location.parse(url)
+        self.url = url
+        self._folder = Folder(location.path, location.max_pages)
+        self._readers = Pool(connect_immutable)
+
+    def names(self) -> list[str]:
+        return self._folder.names()
+
+    def collection(self, name: str) -> SQLiteCollection:
+        self._folder.entry(name)
+        return SQLiteCollection(self._folder, self._readers, name)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and self._folder.entry(name) is not None
+        except NoSuchCollectionError:
+            return False
+
+    def writer(self) -> SQLiteWriter:
+        return SQLiteWriter(self._folder)
+
+    def join(self, token: str) -> SQLiteWriter:
+        return SQLiteWriter(self._folder, token)
+
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
+        if not new:
+            raise ValueError("a collection needs a name")
+        self._discard(self._folder.rename(old, new, replace=replace))
+
+    def drop(self, name: str) -> None:
+        self._discard(self._folder.remove(name))
+
+    def sweep(self) -> list[str]:
+        return self._folder.sweep()
+
+    def close(self) -> None:
+        self._readers.close()
+        self._folder.close()
+
+    def _discard(self, token: str | None) -> None:
+        if token is not None:
+            self._readers.forget(self._folder.file(token))
+            self._folder.erase(token)

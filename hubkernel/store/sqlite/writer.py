@@ -1,0 +1,77 @@
+"""A new collection, from its first part to its commit."""
+
+from __future__ import annotations
+
+from hubkernel.store.base import CollectionWriter, Duplicate, Fold, WriteReport
+from hubkernel.store.errors import StoreError
+from hubkernel.store.sqlite.connection import translated
+from hubkernel.store.sqlite.files import Claim, Folder
+from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart
+from hubkernel.store.sqlite.seal import Progress, Sealing
+
+
+class SQLiteWriter(CollectionWriter):
+    """A new collection. The object that ``store.writer()`` gave owns it; one from ``store.join`` can only write parts."""
+
+    def __init__(self, folder: Folder, token: str | None = None) -> None:
+        self._folder = folder
+        self._claim = Claim(folder) if token is None else None
+        self.token = self._claim.token if self._claim else str(token)
+        self._parts: list[SQLitePart] = []
+        self._report: WriteReport | None = None
+        if token is not None and not folder.lock(token).exists():
+            raise StoreError(f"the writer {token!r} has ended: it was committed, aborted or swept")
+
+    def part(self, number: int = 0) -> SQLitePart:
+        if not 0 <= number < 1 << (62 - ROW_BITS):
+            raise ValueError(f"no part can have the number {number}")
+        if self._report is not None:
+            raise StoreError("the writer is sealed: nothing more can be written to it")
+        part = SQLitePart(self._folder.part(self.token, number), number, self._folder.max_pages)
+        self._parts = [*(old for old in self._parts if not old.closed), part]
+        return part
+
+    def seal(
+        self,
+        on_duplicate: Duplicate = Duplicate.ERROR,
+        *,
+        fold: Fold | None = None,
+        progress: Progress | None = None,
+    ) -> WriteReport:
+        self._must_own("seal")
+        policy = Duplicate(on_duplicate)
+        if policy is Duplicate.MERGE and fold is None:
+            raise ValueError("the policy 'merge' needs a fold")
+        if self._report is not None or any(not part.closed for part in self._parts):
+            raise StoreError("seal comes once, after all parts are closed")
+        path = self._folder.file(self.token)
+        with translated(path):
+            self._report = Sealing(self._folder, self.token, progress).run(policy, fold)
+        return self._report
+
+    def commit(self, name: str, *, archive: str | None = None) -> None:
+        self._must_own("commit")
+        if self._report is None:
+            raise StoreError("seal the writer before it is committed")
+        if not name or archive == "":
+            raise ValueError("a collection needs a name")
+        replaced = self._folder.add(name, self.token, self._report.documents, archive)
+        self._end(erase=False)
+        if replaced:
+            self._folder.erase(replaced)
+
+    def abort(self) -> None:
+        if self._claim is not None:
+            self._end(erase=True)
+
+    def _end(self, *, erase: bool) -> None:
+        for part in self._parts:
+            part.discard()
+        self._folder.erase(self.token, collection=erase)
+        if self._claim is not None:
+            self._claim.release()
+        self._claim = None
+
+    def _must_own(self, action: str) -> None:
+        if self._claim is None:
+            raise StoreError(f"cannot {action}: the writer has ended, or was joined from elsewhere")
