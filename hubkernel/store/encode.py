@@ -128,12 +128,16 @@ def _refuse(document: object, position: int | None, error: Exception) -> NoRetur
 
 def _where(doc_id: object, position: int | None) -> str:
     name = "document" if position is None else f"document {position}"
-    return name if doc_id is None else f"{name} ({_show(doc_id)})"
+    return name if doc_id is None else f"{name} (_id {_short(doc_id)})"
 
 
 def _show(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    return f"{_short(value)} ({type(value).__name__})"
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _blame(value: object, path: str = "") -> str | None:

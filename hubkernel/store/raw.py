@@ -65,11 +65,10 @@ def join(found: dict[bytes, bytes]) -> bytes:
     first = found.get(b"_id", b"")
     rest = [element for name, element in found.items() if name != b"_id"] if first else list(found.values())
     body = b"".join([first, *rest])
-    if len(body) + 5 > MAX_BYTES:
-        raise DocumentTooLargeError(
-            f"the merged document is {len(body) + 5:,} bytes as BSON; the limit is {MAX_BYTES:,}"
-        )
-    return b"".join([_pack(len(body) + 5), body, b"\0"])
+    size = len(body) + 5
+    if size > MAX_BYTES:
+        raise DocumentTooLargeError(f"the merged document is {size:,} bytes as BSON; the limit is {MAX_BYTES:,}")
+    return b"".join([_pack(size), body, b"\0"])
 
 
 def _document_end(data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from hubkernel.store.base import Document, Filter
@@ -133,7 +134,7 @@ _CHECKS = {"$inc": _check_number, "$push": _check_each, "$addToSet": _check_each
 
 def _check_conflicts(paths: list[_Path]) -> None:
     ordered = sorted(paths)
-    for path, following in zip(ordered, ordered[1:], strict=False):
+    for path, following in pairwise(ordered):
         if following[: len(path)] == path:
             raise UnsupportedQueryError(f"the update changes {'.'.join(path)!r} and {'.'.join(following)!r} at once")
 

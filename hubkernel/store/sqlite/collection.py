@@ -132,8 +132,7 @@ def _between(start: str | None, stop: str | None) -> tuple[str, list[str]]:
 def _every(conn: sqlite3.Connection, step: int) -> Iterator[str]:
     """Every ``step``-th id after the first one, in order."""
     at = ""
-    while row := conn.execute(
-        "SELECT id FROM documents WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", (at, step)
-    ).fetchone():
+    query = "SELECT id FROM documents WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?"
+    while row := conn.execute(query, (at, step)).fetchone():
         (at,) = row
         yield at

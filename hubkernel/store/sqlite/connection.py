@@ -209,6 +209,4 @@ def _at_a_limit(path: Path) -> bool:
 
 
 def _full(path: Path) -> str:
-    return (
-        f"the disk, or the size that {path} may have, is full: free some space and try again; nothing committed is lost"
-    )
+    return f"no space left for {path} (disk full, or at its limit): free some and try again; nothing committed is lost"

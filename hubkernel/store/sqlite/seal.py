@@ -139,7 +139,8 @@ class Sealing:
         with closing(self._open(new)) as conn:
             conn.execute("ATTACH ? AS old", (str(self._path),))
             conn.execute(
-                "INSERT INTO main.documents(id, hash, document) SELECT id, hash, document FROM old.documents ORDER BY id"
+                "INSERT INTO main.documents(id, hash, document)"
+                " SELECT id, hash, document FROM old.documents ORDER BY id"
             )
             conn.execute("DETACH old")
             _index(conn)

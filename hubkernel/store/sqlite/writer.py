@@ -11,7 +11,7 @@ from hubkernel.store.sqlite.seal import Progress, Sealing
 
 
 class SQLiteWriter(CollectionWriter):
-    """A new collection. The object that ``store.writer()`` gave owns it; one from ``store.join`` can only write parts."""
+    """A new collection. What ``store.writer()`` gave owns it; what ``store.join`` gave can only write parts."""
 
     def __init__(self, folder: Folder, token: str | None = None) -> None:
         self._folder = folder
