@@ -1,0 +1,338 @@
+"""One index: its documents (the truth, in SQLite) and the search files made from them.
+
+Threading: writes and refreshes hold :attr:`Index.lock`; searches use the :class:`View` of the last refresh and wait for
+nobody. A get reads the table and is always up to date.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hubkernel.search.analysis import Analysis
+from hubkernel.search.errors import ApiError, illegal, no_such_index
+from hubkernel.search.files import SearchFiles
+from hubkernel.search.flatten import Flat, Flattener
+from hubkernel.search.mapping import Mapping
+from hubkernel.search.table import DocumentTable, Row
+
+log = logging.getLogger(__name__)
+
+_PENDING_BYTES = 16_000_000
+_LONGEST_ID = 512
+
+
+@dataclass(slots=True)
+class Operation:
+    """One write. ``action``: index, create, update, delete. ``source``: the JSON text (of the part, for an update)."""
+
+    action: str
+    id: str | None
+    source: bytes = b""
+    upsert: bytes | None = None
+    if_seq_no: int | None = None
+    detect_noop: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A point in time of the search files, with the mapping they were made for."""
+
+    name: str
+    mapping: Mapping
+    settings: dict[str, Any]
+    schema: Any
+    searcher: Any
+
+
+class Index:
+    """Lives in ``folder``: ``store.db`` and ``search-<n>/``. ``settings`` are the normalised ones."""
+
+    def __init__(self, name: str, folder: Path, settings: dict[str, Any], mapping: dict[str, Any]) -> None:
+        self.name = name
+        self.folder = folder
+        self.lock = threading.RLock()
+        self.scrolls = 0
+        """Open scrolls: while there are any, retired rows stay."""
+        self.closed = False
+        analysis = Analysis(settings.get("analysis"))
+        self.mapping = Mapping(mapping, analysis)
+        self._flattener = Flattener(self.mapping)
+        self.settings = settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table = DocumentTable(folder / "store.db", compress=settings.get("codec") == "best_compression")
+        self._pending: dict[int, tuple[str, Flat]] = {}
+        self._pending_bytes = 0
+        self._stale_files = False
+        self._dirty = False
+        self._open_files()
+
+    @classmethod
+    def create(cls, name: str, folder: Path, settings: dict[str, Any], mapping: dict[str, Any]) -> Index:
+        index = cls(name, folder, settings, mapping)
+        with index.table.transaction():
+            index.table.set_meta("settings", settings)
+            index.table.set_meta("mapping", index.mapping.definition)
+        return index
+
+    @classmethod
+    def open(cls, name: str, folder: Path) -> Index:
+        if not (folder / "store.db").exists():
+            raise FileNotFoundError(f"index {name}: {folder / 'store.db'} is missing")
+        table = DocumentTable(folder / "store.db")
+        settings, mapping = table.meta("settings"), table.meta("mapping")
+        table.close()
+        return cls(name, folder, settings, mapping)
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            self.files.close()
+            self.table.close()
+
+    # --- the search files
+
+    def _open_files(self) -> None:
+        """Open what the table says is current and replay what came later; rebuild if it does not fit."""
+        self.seq = max(self.table.last_seq(), int(self.table.meta("searchable", 0)))
+        current = self.table.meta("files")
+        for folder in self.folder.glob("search-*"):
+            if current is None or folder.name != current["folder"]:
+                shutil.rmtree(folder, ignore_errors=True)
+        signature = [list(each) for each in self.mapping.signature()]
+        if current is None or current["signature"] != signature or not (self.folder / current["folder"]).exists():
+            self._rebuild()
+            return
+        try:
+            self.files = SearchFiles(self.folder / current["folder"], self.mapping)
+        except ValueError as error:
+            log.warning("index %s: the search files cannot be opened (%s); making them again", self.name, error)
+            self._rebuild()
+            return
+        self._view()
+        self._replay()
+
+    def _replay(self) -> None:
+        searchable = int(self.table.meta("searchable", 0))
+        if self.seq > searchable or self.table.retired():
+            self.files.delete_after(searchable)
+            self._add_rows(searchable)
+            self._commit()
+
+    def _rebuild(self) -> None:
+        """Make the search files again from the table, beside the old ones, and switch when they are complete."""
+        old = self.__dict__.get("files")
+        folder = f"search-{uuid.uuid4().hex[:12]}"
+        self.files = SearchFiles(self.folder / folder, self.mapping)
+        self._pending.clear()
+        self._pending_bytes = 0
+        self._add_rows(0)
+        previous = self.table.meta("files")
+        self._commit({"folder": folder, "signature": self.mapping.signature()})
+        self._stale_files = False
+        if old is not None:
+            old.close()
+        if previous is not None:
+            shutil.rmtree(self.folder / previous["folder"], ignore_errors=True)
+
+    def _add_rows(self, after: int) -> None:
+        for row in self.table.live_after(after):
+            self.files.add(row.seq, row.id, self._flattener.read(orjson.loads(row.source), row.id))
+
+    def _commit(self, files: dict[str, Any] | None = None) -> None:
+        retired = self.table.retired()
+        self.files.delete(retired)
+        self.files.commit()
+        with self.table.transaction():
+            self.table.set_meta("searchable", self.seq)
+            if files is not None:
+                self.table.set_meta("files", files)
+            if not self.scrolls:
+                self.table.purge(retired)
+        self._dirty = False
+        self._view()
+
+    def _view(self) -> None:
+        self.view = View(self.name, self.mapping, self.settings, self.files.schema, self.files.searcher)
+
+    def refresh(self) -> None:
+        """Make every write so far visible to searches."""
+        with self.lock:
+            self._alive()
+            if self._stale_files or self.files.signature != self.mapping.signature():
+                self._rebuild()
+            elif self._dirty:
+                self._spill()
+                self._commit()
+
+    def _spill(self) -> None:
+        """Hand what waits to the search files; it stays invisible. They are stale if they lack a field by now."""
+        if not self._stale_files and self.files.signature != self.mapping.signature():
+            self._stale_files = True
+        if not self._stale_files:
+            for seq, (id, flat) in self._pending.items():
+                self.files.add(seq, id, flat)
+        self._pending.clear()
+        self._pending_bytes = 0
+
+    def _alive(self) -> None:
+        if self.closed:
+            raise no_such_index(self.name)
+
+    # --- writing
+
+    def write(self, operations: list[Operation]) -> list[dict[str, Any] | ApiError]:
+        """One result for each operation, in order; all of them are durable when this returns."""
+        with self.lock:
+            self._alive()
+            seq, mapping, added = self.seq, self.mapping, len(self._pending)
+            results: list[dict[str, Any] | ApiError] = []
+            try:
+                with self.table.transaction():
+                    results.extend(map(self._attempt, operations))
+                    if self.mapping is not mapping:
+                        self.table.set_meta("mapping", self.mapping.definition)
+            except BaseException:
+                self._forget(seq, mapping, added)
+                raise
+            self._dirty = True
+            if self._pending_bytes > _PENDING_BYTES:
+                self._spill()
+            return results
+
+    def _forget(self, seq: int, mapping: Mapping, added: int) -> None:
+        """The transaction was rolled back. What the failed writes dropped from the waiting ones is read again."""
+        self.seq = seq
+        self._pending.clear()
+        self._set_mapping(mapping)
+        self._stale_files = True
+        log.warning("index %s: a write was rolled back (%d waiting); the search files are made again", self.name, added)
+
+    def _attempt(self, operation: Operation) -> dict[str, Any] | ApiError:
+        try:
+            return self._apply(operation)
+        except ApiError as error:
+            return error
+
+    def _apply(self, op: Operation) -> dict[str, Any]:
+        id = op.id if op.id is not None else uuid.uuid4().hex[:20]
+        if not id or len(id.encode()) > _LONGEST_ID:
+            raise illegal(
+                f"id [{id[:50]}] is empty or too long: {_LONGEST_ID} bytes at most, it has {len(id.encode())}"
+            )
+        found = self.table.latest(id)
+        if op.if_seq_no is not None and (found is None or found[0] - 1 != op.if_seq_no):
+            raise self._conflict(id, f"required seqNo [{op.if_seq_no}], current [{found[0] - 1 if found else -1}]")
+        if op.action == "delete":
+            return self._delete(id, found)
+        if op.action == "create" and found:
+            raise self._conflict(id, f"document already exists (current version [{found[1]}])")
+        if op.action == "update":
+            return self._update(op, id, found)
+        return self._put(id, found, op.source)
+
+    def _conflict(self, id: str, reason: str) -> ApiError:
+        reason = f"[{id}]: version conflict, {reason}"
+        return ApiError(409, "version_conflict_engine_exception", reason, index=self.name)
+
+    def _delete(self, id: str, found: tuple[int, int] | None) -> dict[str, Any]:
+        if found is None:
+            return self._result(id, "not_found", 1, self.seq, 404)
+        self._drop(found[0])
+        return self._result(id, "deleted", found[1] + 1, self.seq, 200)
+
+    def _update(self, op: Operation, id: str, found: tuple[int, int] | None) -> dict[str, Any]:
+        if found is None:
+            if op.upsert is None:
+                raise ApiError(404, "document_missing_exception", f"[{id}]: document missing", index=self.name)
+            return self._put(id, None, op.upsert)
+        old = orjson.loads(self.table.latest_source(found[0]))
+        new = _deep_merge(old, orjson.loads(op.source))
+        if new == old and op.detect_noop:
+            return self._result(id, "noop", found[1], found[0], 200)
+        return self._put(id, found, orjson.dumps(new))
+
+    def _put(self, id: str, found: tuple[int, int] | None, source: bytes) -> dict[str, Any]:
+        flat = self._flatten(id, source)
+        if found is not None:
+            self._drop(found[0])
+        self.seq += 1
+        version = found[1] + 1 if found else 1
+        self.table.insert(self.seq, id, version, source)
+        if not self._stale_files:
+            self._pending[self.seq] = (id, flat)
+            self._pending_bytes += len(source)
+        return self._result(id, "updated" if found else "created", version, self.seq, 200 if found else 201)
+
+    def _drop(self, seq: int) -> None:
+        self.table.retire(seq)
+        self._pending.pop(seq, None)
+
+    def _flatten(self, id: str, source: bytes) -> Flat:
+        try:
+            document = orjson.loads(source)
+        except orjson.JSONDecodeError as error:
+            raise ApiError(400, "document_parsing_exception", f"document with id '{id}' is no JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise ApiError(400, "document_parsing_exception", f"document with id '{id}' is no JSON object")
+        flat = self._flattener.read(document, id)
+        while self._flattener.additions:
+            grown = Flattener(self.mapping.grown(self._flattener.additions))
+            flat = grown.read(document, id)
+            self.mapping, self._flattener = grown.mapping, grown
+        return flat
+
+    def _result(self, id: str, result: str, version: int, seq: int, status: int) -> dict[str, Any]:
+        return {
+            "_index": self.name, "_id": id, "_version": version, "result": result,
+            "_shards": {"total": 1, "successful": 1, "failed": 0}, "_seq_no": seq - 1, "_primary_term": 1,
+            "status": status,
+        }  # fmt: skip
+
+    # --- mapping and settings
+
+    def put_mapping(self, update: dict[str, Any]) -> None:
+        with self.lock:
+            self._alive()
+            merged = self.mapping.merged(update)
+            with self.table.transaction():
+                self.table.set_meta("mapping", merged.definition)
+            self._set_mapping(merged)
+            if self.files.signature != merged.signature():
+                self._rebuild()
+            self._view()
+
+    def _set_mapping(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._flattener = Flattener(mapping)
+        self._dirty = True
+
+    def put_settings(self, settings: dict[str, Any]) -> None:
+        with self.lock:
+            self._alive()
+            with self.table.transaction():
+                self.table.set_meta("settings", settings)
+            self.settings = settings
+            self._view()
+
+    # --- reading
+
+    def get(self, id: str) -> Row | None:
+        return self.table.get(id)
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def _deep_merge(old: Any, new: Any) -> Any:
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {**old, **{key: _deep_merge(old.get(key), value) for key, value in new.items()}}
