@@ -37,6 +37,8 @@ class WorkHandle(Protocol):
 
     future: Future[Any]
     """Result or error; :class:`CancelledWork` if it was cancelled, :class:`WorkerDied` if its worker died."""
+    worker: int | str | None
+    """Pid of the worker process, or name of the worker thread; None until it runs."""
 
     def cancel(self) -> None:
         """Ask for the end: raises inside the function at its next ``check``; a process that does not stop within the
@@ -49,10 +51,19 @@ class WorkerDied(RuntimeError):  # noqa: N818 - named for what happened
 
 
 class Executor(ABC):
-    """Runs work functions. ``workers`` is how many run at once."""
+    """Runs work functions. ``workers`` is how many run at once.
+
+    An executor of another package is an entry point of the group ``hubkernel.executors``: its name is the url's scheme,
+    its object a subclass of this.
+    """
 
     url: str
     workers: int
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str) -> Executor:
+        """Raises ``ValueError`` for an option that is unknown or out of range."""
 
     @abstractmethod
     def submit(
@@ -69,6 +80,9 @@ class Executor(ABC):
     @abstractmethod
     def processes(self) -> list[int]:
         """Pids of the worker processes (empty for threads)."""
+
+    def trim(self) -> None:  # noqa: B027 - most hold nothing
+        """Give back the memory that idle workers hold. Called when the hub has too little."""
 
     @abstractmethod
     def close(self, *, force: bool = False) -> None:
