@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from hubkernel.executors import CancelledWork, WorkerDied
 from hubkernel.executors.base import OnProgress
 from hubkernel.jobs.context import JobContext, current
+from hubkernel.pipeline.common import all_or_first_error
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin
 from hubkernel.pipeline.upload import steps
@@ -193,16 +194,6 @@ def share(calls: Sequence[tuple[Any, ...]], parts: int) -> list[Sequence[tuple[A
     count = min(len(calls), parts)
     bounds = [len(calls) * number // count for number in range(count + 1)]
     return [calls[start:stop] for start, stop in pairwise(bounds)]
-
-
-async def all_or_first_error(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Run all at once. The first error cancels the others and is raised, as itself, once they have ended."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _ignore(done: float, total: float | None, message: str) -> None:

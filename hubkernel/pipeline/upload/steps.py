@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
-import string
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import Worker
+from hubkernel.pipeline.common import ALPHABET, random_letters
 from hubkernel.pipeline.merge import Document, MergeConflictError, merge_documents
 from hubkernel.pipeline.plugins import PluginError, load_function
 from hubkernel.pipeline.upload.documents import DocumentStream, user_frame
@@ -25,8 +24,6 @@ from hubkernel.store import (
     WriteReport,
     open_store,
 )
-
-ALPHABET = string.digits + string.ascii_lowercase
 
 
 def parse(worker: Worker, work: Parse) -> int:
@@ -103,7 +100,7 @@ def archive_name(collection: str) -> str:
     now = datetime.now(UTC)
     seconds = (now.hour * 60 + now.minute) * 60 + now.second
     clock = _base36(seconds * 19 + now.microsecond * 19 // 1_000_000, 4)
-    return f"{collection}_archive_{now:%Y%m%d}_{clock}{''.join(secrets.choice(ALPHABET) for _ in range(4))}"
+    return f"{collection}_archive_{now:%Y%m%d}_{clock}{random_letters(4)}"
 
 
 def _base36(number: int, width: int) -> str:

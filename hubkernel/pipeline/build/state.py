@@ -1,0 +1,108 @@
+"""Builds in the hub's state: ``src_build``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from hubkernel.executors import CancelledWork
+from hubkernel.pipeline.build.errors import NoSuchBuildError, unknown
+from hubkernel.pipeline.build.models import Step
+from hubkernel.pipeline.dump.state import elapsed
+from hubkernel.store import StateStore
+from hubkernel.store.base import Document
+
+ENDED_BADLY = ("failed", "canceled")
+
+
+class BuildState:
+    """The document of one build. Each method is one durable write."""
+
+    def __init__(self, state: StateStore, name: str) -> None:
+        self.name = name
+        self._collection = state["src_build"]
+
+    def load(self) -> Document | None:
+        return self._collection.find_one({"_id": self.name})
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        self._collection.update_one({"_id": self.name}, {"$set": dict(values)}, upsert=True)
+
+    @contextmanager
+    def step(self, name: str, sources: list[str] | None = None, job: int | None = None) -> Iterator[Step]:
+        """Record a step: ``building`` inside, then ``success``, ``failed`` or ``canceled``."""
+        started = datetime.now(UTC)
+        step = Step(step=name, status="building", step_started_at=started, sources=sources, job=job, pid=os.getpid())
+        self._collection.update_one({"_id": self.name}, {"$push": {"jobs": step.model_dump(exclude_none=True)}})
+        try:
+            yield step
+        except BaseException as error:
+            failed = isinstance(error, Exception) and not isinstance(error, CancelledWork)
+            step.err = str(error) or type(error).__name__
+            self._end(step, "failed" if failed else "canceled")
+            raise
+        self._end(step, "success")
+
+    def _end(self, step: Step, status: Any) -> None:
+        step.status, step.pid = status, None
+        seconds = (datetime.now(UTC) - step.step_started_at).total_seconds()
+        step.time, step.time_in_s = elapsed(seconds), round(seconds, 3)
+        document = self.load() or {}
+        # Other stages append jobs of their own; this one's is the last that has its name and is still going on.
+        jobs = document.get("jobs", [])
+        place = max(index for index, job in enumerate(jobs) if (job["step"], job["status"]) == (step.step, "building"))
+        jobs[place] = step.model_dump(exclude_none=True)
+        self.set({"jobs": jobs})
+
+
+class Builds:
+    """All builds of a hub."""
+
+    def __init__(self, state: StateStore) -> None:
+        self._collection = state["src_build"]
+
+    def get(self, name: str) -> Document:
+        """Raises :class:`NoSuchBuildError` with the nearest name."""
+        found = self._collection.find_one({"_id": name})
+        if found is None:
+            names = [document["_id"] for document in self._collection.find(projection=["_id"])]
+            raise NoSuchBuildError(unknown("build", name, names))
+        return found
+
+    def find(
+        self, recipe: str | None = None, *, archived: bool | None = False, status: str | None = None
+    ) -> list[Document]:
+        """Newest first. ``archived=None`` is all; ``status`` is that of the last step."""
+        condition: dict[str, Any] = {}
+        if recipe is not None:
+            condition["build_config.name"] = recipe
+        if archived is not None:
+            condition["archived"] = {"$exists": archived}
+        found = self._collection.find(condition, sort=[("started_at", -1), ("_id", -1)])
+        return [build for build in found if status is None or status_of(build) == status]
+
+    def latest_success(self, recipe: str) -> Document | None:
+        """The newest build of a recipe that has data to compare with."""
+        builds = (build for build in self.find(recipe) if (build.get("_meta") or {}).get("src"))
+        return next(builds, None)
+
+    def versions(self, recipe: str) -> set[str]:
+        """All versions that builds of a recipe have had, archived, failed and running ones too."""
+        return {build["build_version"] for build in self.find(recipe, archived=None) if "build_version" in build}
+
+    def delete(self, name: str) -> None:
+        self._collection.delete_one({"_id": name})
+
+
+def status_of(build: Document) -> str:
+    """Status of the last step, or ``unknown``."""
+    jobs = build.get("jobs") or []
+    return str(jobs[-1].get("status", "unknown")) if jobs else "unknown"
+
+
+def without(document: Document, keys: Iterable[str]) -> Document:
+    left_out = set(keys)
+    return {key: value for key, value in document.items() if key not in left_out}
