@@ -1,0 +1,259 @@
+"""How jobs, tables and documents look: as text, as HTML, as a mime bundle for JupyterLab.
+
+Pure functions from a thing to its looks, registered with IPython by type in :func:`register`, so that nothing below the
+doors knows of display. A state is always written as a word; colour only repeats it. Everything is escaped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from hubkernel.api import JobHandle
+from hubkernel.facade import Docs, Hub, Jobs, Rows
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+JOB_MIME = "application/vnd.hubkernel.job+json"
+MAX_ROWS = 50
+MAX_CELL = 80
+LOG_LINES = 12
+
+Bundle = dict[str, Any]
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "sources": ("name", "release", "download", "upload", "count"),
+    "builds": ("_id", "build_config", "status", "count", "sources", "started_at"),
+    "jobs": ("id", "command", "state", "progress", "time", "message"),
+}
+"""The columns of known tables, in order; what a table lacks is left out. Other tables show what they have."""
+
+
+# ------------------------------------------------------------------------------------------------------------- values
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def elapsed(job: JobHandle) -> str:
+    """How long a job has run so far, or ran; empty before it started."""
+    started, finished = job.record.started, job.record.finished
+    return duration((finished or time.time()) - started) if started else ""
+
+
+def amount(job: JobHandle) -> str:
+    """``45%``, or how much is done while the total is unknown."""
+    if (share := job.progress) is not None:
+        return f"{share:.0%}"
+    return f"{job.record.done:,.0f}" if job.record.done else ""
+
+
+def shorten(value: Any, width: int = MAX_CELL) -> str:
+    """One line of at most ``width`` characters."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping) and "status" in value:
+        value = value["status"]
+    elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+# --------------------------------------------------------------------------------------------------------------- jobs
+
+
+def job_text(job: JobHandle) -> str:
+    """One line, and the error of a job that has one."""
+    parts = [f"Job {job.id}", job.command, job.state, amount(job), elapsed(job)]
+    if not job.finished or job.state == "done":
+        parts.append(job.message)
+    line = " · ".join(part for part in parts if part)
+    return f"{line}\n{job.error}" if job.error else line
+
+
+def job_line(job: JobHandle, width: int | None = None) -> str:
+    """The line that a terminal draws over and over while the job runs, not wider than the terminal."""
+    width = width or shutil.get_terminal_size().columns
+    share = job.progress
+    filled = round(20 * (share or 0.0))
+    bar = "" if share is None else f"[{'#' * filled}{'.' * (20 - filled)}] "
+    line = f"{job.command}  {bar}{amount(job)}  {job.state}  {elapsed(job)}  {job.message}"
+    return shorten(line, max(20, width - 1))
+
+
+def job_html(job: JobHandle) -> str:
+    """A card: what, state, bar, message, and on failure the error; the log folded away."""
+    share = job.progress
+    bar = f"<progress max='1' value='{share:.4f}'></progress>" if share is not None else "<progress></progress>"
+    if job.finished and job.state != "done":
+        bar = ""
+    facts = [amount(job), elapsed(job), job.message if not job.error else ""]
+    head = f"<b>Job {job.id}</b> <code>{escape(job.command)}</code> <b>{escape(job.state)}</b> {bar} "
+    return (
+        f"<div class='hubkernel-job' role='status' aria-live='polite'>{head}"
+        f"{escape(' · '.join(fact for fact in facts if fact))}{_error_html(job)}{_log_html(job)}</div>"
+    )
+
+
+def _error_html(job: JobHandle) -> str:
+    if not job.error:
+        return ""
+    trace = job.record.traceback or ""
+    details = f"<details><summary>traceback</summary><pre>{escape(trace)}</pre></details>" if trace else ""
+    return f"<div><b>Error:</b> <code>{escape(job.error)}</code></div>{details}"
+
+
+def _log_html(job: JobHandle) -> str:
+    if not job.log:
+        return ""
+    lines = "\n".join(escape(line) for line in job.log[-LOG_LINES:])
+    return f"<details><summary>log ({len(job.log)})</summary><pre>{lines}</pre></details>"
+
+
+def job_bundle(job: JobHandle) -> Bundle:
+    """The job for every kind of front end. The JSON is ``JobRecord.to_dict()`` and names the hub's home."""
+    return {"text/plain": job_text(job), "text/html": job_html(job), JOB_MIME: job.record.to_dict()}
+
+
+def job_brief(job: JobHandle) -> Bundle:
+    """One line, for where the card stands just above."""
+    text = job_text(job)
+    return {"text/plain": text, "text/html": f"<small>{escape(text)}</small>"}
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+def columns(rows: Sequence[Mapping[str, Any]], kind: str = "") -> list[str]:
+    """Which columns a table has: those known for its kind, else every key of a plain value, then the others."""
+    present = dict.fromkeys(key for row in rows for key in row)
+    known = [name for name in COLUMNS.get(kind, ()) if name in present]
+    if known:
+        return known
+    return sorted(present, key=lambda key: key != "_id")
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[list[str]]:
+    return [[shorten(row.get(name)) for name in names] for row in rows[:MAX_ROWS]]
+
+
+def table_text(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
+    """Aligned columns, as wide as the terminal at most."""
+    if not rows:
+        return f"no {kind or 'rows'}"
+    names = columns(rows, kind)
+    lines = [list(names), *_cells(rows, names)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    limit = shutil.get_terminal_size().columns - 1
+    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    text = "\n".join(line.rstrip()[:limit] for line in drawn)
+    return text + _more(len(rows), "\n")
+
+
+def table_html(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
+    """A table with header cells that say so."""
+    if not rows:
+        return f"<em>no {escape(kind or 'rows')}</em>"
+    names = columns(rows, kind)
+    head = "".join(f"<th scope='col'>{escape(str(name))}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in _cells(rows, names)
+    )
+    table = f"<table class='hubkernel'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return table + escape(_more(len(rows), ""))
+
+
+def _more(rows: int, before: str) -> str:
+    return f"{before}… and {rows - MAX_ROWS:,} more" if rows > MAX_ROWS else ""
+
+
+def table_bundle(rows: Sequence[Mapping[str, Any]], kind: str = "") -> Bundle:
+    return {"text/plain": table_text(rows, kind), "text/html": table_html(rows, kind)}
+
+
+def job_rows(jobs: Iterable[JobHandle]) -> list[dict[str, Any]]:
+    """Jobs as rows of a table."""
+    return [
+        {
+            "id": job.id,
+            "command": job.command,
+            "state": job.state,
+            "progress": amount(job),
+            "time": elapsed(job),
+            "message": job.error or job.message,
+        }
+        for job in jobs
+    ]
+
+
+def docs_bundle(docs: Docs) -> Bundle:
+    """How many documents there are, and the first five."""
+    head, title = docs.head(), repr(docs)
+    return {
+        "text/plain": f"{title}\n{table_text(head)}" if head else title,
+        "text/html": f"<div><b>{escape(title.strip('<>'))}</b></div>{table_html(head)}",
+    }
+
+
+def hub_bundle(hub: Hub) -> Bundle:
+    """Where the hub is and what it can be asked next."""
+    text = repr(hub)
+    return {"text/plain": text, "text/html": f"<code>{escape(text)}</code> <small>hub.&lt;TAB&gt; for commands</small>"}
+
+
+# ------------------------------------------------------------------------------------------------------- registration
+
+
+def value_bundle(value: Any) -> Bundle | None:
+    """The looks of one of our things, or None."""
+    for kind, render in BUNDLES.items():
+        if isinstance(value, kind):
+            return render(value)
+    return None
+
+
+BUNDLES: dict[type, Callable[[Any], Bundle]] = {
+    JobHandle: job_bundle,
+    Jobs: lambda jobs: table_bundle(job_rows(jobs), "jobs"),
+    Rows: lambda rows: table_bundle(rows, rows.kind),
+    Docs: docs_bundle,
+    Hub: hub_bundle,
+}
+
+
+def register(shell: InteractiveShell) -> None:
+    """Teach a shell how our types look. Registering again changes nothing."""
+    formatter = shell.display_formatter
+    for kind, render in BUNDLES.items():
+        formatter.mimebundle_formatter.for_type(kind, render)
+        if issubclass(kind, list):  # IPython prefers its own printer of lists to a bundle's text
+            formatter.formatters["text/plain"].for_type(kind, _pretty(render))
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Take it back."""
+    for kind in BUNDLES:
+        shell.display_formatter.mimebundle_formatter.pop(kind, None)
+        shell.display_formatter.formatters["text/plain"].pop(kind, None)
+
+
+def _pretty(render: Callable[[Any], Bundle]) -> Callable[[Any, Any, bool], None]:
+    """What IPython's pretty printer calls for ``text/plain``."""
+
+    def draw(value: Any, printer: Any, cycle: bool) -> None:
+        printer.text(render(value)["text/plain"])
+
+    return draw

@@ -1,0 +1,199 @@
+"""What users hold: ``hub``, whose attributes are its commands, and ``hub.docs(name)``, the documents of a collection.
+
+Everything here goes through :class:`~hubkernel.api.HubAPI`, so it is the same for a hub in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hubkernel.api import CommandInfo, HubAPI, JobHandle
+from hubkernel.hub.names import hint
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PAGE = 1000
+"""Documents fetched at once by :class:`Docs`."""
+
+
+class Hub:
+    """A hub. ``hub.dump("hpo_terms")`` calls the command ``dump``; TAB shows what there is, ``hub.dump?`` explains it.
+
+    ``connect`` is called by every use, not before: holding a ``Hub`` costs nothing and owns nothing.
+    """
+
+    def __init__(self, connect: Callable[[], HubAPI]) -> None:
+        self._connect = connect
+
+    @property
+    def api(self) -> HubAPI:
+        """The protocol underneath. Raises :class:`~hubkernel.owner.HubBusyError`."""
+        return self._connect()
+
+    @property
+    def home(self) -> str:
+        """The hub's folder."""
+        return self.api.home
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """The command ``name``: its value, a :class:`Rows` for a list, or a :class:`~hubkernel.api.JobHandle`."""
+        return as_rows(self.api.call(name, *args, **kwargs), name)
+
+    def job(self, id: int, /) -> JobHandle:
+        """The job of that number. Raises ``LookupError``."""
+        return self.api.job(id)
+
+    def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 20) -> Jobs:
+        """The newest jobs first."""
+        return Jobs(self.api.jobs(running=running, failed=failed, limit=limit))
+
+    def cancel(self, id: int, /) -> bool:
+        """Ask a job to end; False if there was nothing to cancel."""
+        return self.api.cancel(id)
+
+    def docs(self, collection: str, /, filter: Mapping[str, Any] | None = None) -> Docs:
+        """The documents of a source or a build, fetched as they are used."""
+        return Docs(self, collection, filter)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        commands = self.api.commands()
+        if name not in commands:
+            raise AttributeError(f"no command {name!r}{hint(name, commands)}")
+        return proxy(self, commands[name])
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.api.commands()})
+
+    def __repr__(self) -> str:
+        api = self.api
+        return f"<Hub {api.home} ({api.placement}), {len(api.commands())} commands>"
+
+
+def proxy(hub: Hub, info: CommandInfo) -> Callable[..., Any]:
+    """A function with the command's name, signature and documentation that calls it on ``hub``."""
+    command = later(hub, info.name)
+    command.__doc__ = info.doc
+    command.__signature__ = info.signature  # type: ignore[attr-defined]
+    return command
+
+
+def later(hub: Hub, name: str) -> Callable[..., Any]:
+    """A command of which only the name is known before the hub is open."""
+
+    def command(*args: Any, **kwargs: Any) -> Any:
+        return hub.call(name, *args, **kwargs)
+
+    command.__name__ = command.__qualname__ = name
+    command.__doc__ = f"The command {name!r} of the hub, which opens when it is first used."
+    return command
+
+
+class Rows(list[dict[str, Any]]):
+    """What a command lists: a plain list of dicts that doors show as a table. ``kind`` is the command."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], kind: str = "") -> None:
+        super().__init__(dict(row) for row in rows)
+        self.kind = kind
+
+    def to_pandas(self) -> DataFrame:
+        """One row an entry. Needs pandas."""
+        frame: DataFrame = _pandas().DataFrame(list(self))
+        return frame
+
+
+class Jobs(list[JobHandle]):
+    """A list of jobs that doors show as a table."""
+
+
+def as_rows(value: Any, kind: str) -> Any:
+    """A list of dicts as :class:`Rows`; anything else as it is."""
+    if type(value) is list and value and all(isinstance(item, Mapping) for item in value):
+        return Rows(value, kind)
+    return value
+
+
+class Docs:
+    """The documents of a collection in the order of their ``_id``; a page at a time is in memory.
+
+    ``docs["HP:0001250"]`` is one document, ``docs.find({...})`` a selection, ``for doc in docs`` all of them.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        collection: str,
+        filter: Mapping[str, Any] | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> None:
+        self._hub = hub
+        self.collection = collection
+        self.filter = dict(filter or {})
+        self.fields = None if fields is None else list(fields)
+
+    def find(self, filter: Mapping[str, Any] | None = None, fields: Iterable[str] | None = None) -> Docs:
+        """Those that match a MongoDB-style filter, with only the named fields (dotted paths; ``_id`` always stays)."""
+        both = {"$and": [self.filter, dict(filter)]} if self.filter and filter else dict(filter or self.filter)
+        return Docs(self._hub, self.collection, both, self.fields if fields is None else fields)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.stream()
+
+    def stream(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """The first ``limit`` documents, or all; fetched page by page while they are used."""
+        after: str | None = None
+        while limit is None or limit > 0:
+            size = PAGE if limit is None else min(PAGE, limit)
+            page = self._page(after, size)
+            yield from page
+            if len(page) < size:
+                return
+            after = page[-1]["_id"]
+            limit = None if limit is None else limit - size
+
+    def _page(self, after: str | None, size: int) -> list[dict[str, Any]]:
+        page: list[dict[str, Any]] = self._hub.api.call(
+            "documents", self.collection, query=self.filter or None, fields=self.fields, after=after, limit=size
+        )
+        return page
+
+    def head(self, n: int = 5) -> Rows:
+        """The first ``n``."""
+        return Rows(self.stream(n), "documents")
+
+    def __len__(self) -> int:
+        return int(self._hub.api.call("count", self.collection, query=self.filter or None))
+
+    def __bool__(self) -> bool:
+        return bool(self.head(1))
+
+    def __getitem__(self, id: str) -> dict[str, Any]:
+        found = self.find({"_id": id}).head(1)
+        if not found:
+            raise KeyError(f"{self.collection} has no document {id!r}")
+        return found[0]
+
+    def to_pandas(self, limit: int | None = None) -> DataFrame:
+        """A DataFrame with ``_id`` as its index; nested values stay objects. All of it is in memory; needs pandas."""
+        frame: DataFrame = _pandas().DataFrame.from_records(list(self.stream(limit)), columns=self._columns())
+        return frame.set_index("_id") if "_id" in frame else frame
+
+    def _columns(self) -> list[str] | None:
+        return (
+            None if self.fields is None else list(dict.fromkeys(["_id", *(f.partition(".")[0] for f in self.fields)]))
+        )
+
+    def __repr__(self) -> str:
+        chosen = f" where {self.filter}" if self.filter else ""
+        return f"<Docs {self.collection}{chosen}: {len(self):,} documents>"
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("to_pandas() needs pandas: pip install pandas (or hubkernel[lab])") from None
+    return pandas

@@ -1,0 +1,274 @@
+"""``%hub`` and ``%%hub``, the completion of commands and their arguments, and ``hub`` in the user's namespace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from hubkernel import client, display, live
+from hubkernel.api import HubAPI, JobHandle
+from hubkernel.facade import Hub
+from hubkernel.hub.commands import CommandError
+from hubkernel.hub.syntax import CommandSyntaxError, parse_chain
+from hubkernel.owner import HubBusyError
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+
+NO_WAIT = "--no-wait"
+
+
+@magics_class
+class HubMagics(Magics):  # type: ignore[misc]
+    """See :meth:`hub`."""
+
+    def __init__(self, shell: InteractiveShell, hub: Hub, shower: live.Shower) -> None:
+        super().__init__(shell)
+        self._hub = hub
+        self._shower = shower
+
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def hub(self, line: str, cell: str | None = None) -> Any:
+        """Run commands of the hub.
+
+        Usage::
+
+            %hub                              what the hub has
+            %hub COMMAND [ARGUMENT ...]       run a command
+            %hub --no-wait COMMAND ...        start it and go on
+            %hub help                         list the commands
+            %hub help dump                    explain one
+
+        A command is written as words, ``%hub dump hpo_terms force=True``, or as a call,
+        ``%hub dump("hpo_terms", force=True)``. Arguments are Python literals; a bare word is text. ``$name`` and
+        ``{expression}`` are replaced by Python values first (write ``{{`` for a brace). ``&&`` joins commands, each of
+        which runs only if the one before it succeeded.
+
+        A long command is a job. ``%hub`` waits for it, shows its progress and returns it::
+
+            src = "hpo_terms"
+            job = %hub dump $src
+            job.result()
+
+        Interrupting the kernel stops the waiting, not the job; interrupting again within two seconds cancels the job.
+
+        ``%%hub`` runs one command a line and stops at the first that fails; ``#`` begins a comment::
+
+            %%hub
+            # everything about one source
+            dump hpo_terms
+            upload hpo_terms
+
+        The same commands are attributes of ``hub``: ``hub.dump("hpo_terms")``, which does not wait.
+        """
+        if cell is not None:
+            return self._cell(line, cell)
+        wait, text = _split_options(line)
+        if not text:
+            return self._run("status", wait=wait)
+        return self._run(text, wait=wait)
+
+    def _cell(self, line: str, cell: str) -> None:
+        wait, rest = _split_options(line)
+        if rest:
+            raise UsageError(f"%%hub takes {NO_WAIT} only; write the commands into the cell, one a line")
+        for text in _command_lines(cell):
+            self._show(self._run(str(self.shell.var_expand(text, depth=1)), wait=wait))
+
+    def _show(self, value: Any) -> None:
+        from IPython.display import display as show
+
+        if value is not None:
+            show(value)
+
+    def _run(self, text: str, *, wait: bool) -> Any:
+        value: Any = None
+        try:
+            for name, args, kwargs in parse_chain(text):
+                value = self._hub.call(name, *args, **kwargs)
+                if wait and isinstance(value, JobHandle):
+                    self._shower.wait(value)
+        except (CommandError, CommandSyntaxError) as error:
+            raise UsageError(str(error)) from None
+        return value
+
+
+def _split_options(line: str) -> tuple[bool, str]:
+    """Whether to wait, and what is left of the line."""
+    words = line.strip()
+    if not words.startswith("-"):
+        return True, words
+    option, _, rest = words.partition(" ")
+    if option != NO_WAIT:
+        raise UsageError(f"unknown option {option}; there is {NO_WAIT} (see %hub?)")
+    return False, rest.strip()
+
+
+def _command_lines(cell: str) -> list[str]:
+    """The commands of a cell: no empty lines, no comments; a call may span lines."""
+    commands: list[str] = []
+    pending = ""
+    for line in cell.splitlines():
+        if not pending and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        pending = f"{pending}\n{line}" if pending else line.strip()
+        if _balanced(pending):
+            commands.append(pending)
+            pending = ""
+    return [*commands, pending] if pending else commands
+
+
+def _balanced(text: str) -> bool:
+    return text.count("(") <= text.count(")")
+
+
+# --------------------------------------------------------------------------------------------------------- completion
+
+_MAGIC = re.compile(r"^\s*%{1,2}hub\s+(?:--no-wait\s+)?(.*)$", re.S)
+_CALL = re.compile(r"(?:\bhub\.|(?<![\w.]))([A-Za-z_]\w*)\(([^()]*)$")
+_SOURCE_PARAMETERS = {"src", "name", "source", "datasource_name"}
+_BUILD_PARAMETERS = {"build_name", "merge_name", "collection", "old", "new"}
+_INDEX_PARAMETERS = {"index", "index_name"}
+
+
+class Completer:
+    """What may stand at the cursor, for the matcher below and for whoever else asks."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def magic(self, text: str) -> list[tuple[str, str]]:
+        """``(text, type)`` for a command that is written as words, up to the cursor."""
+        words = re.split(r"&&", text)[-1].lstrip()
+        head, space, rest = words.partition(" ")
+        if not space and "(" not in head:
+            return [(name, "command") for name in self._hub.api.commands()]
+        if "(" in head:
+            name, _, inside = words.partition("(")
+            return self.arguments(name, inside)
+        return self.arguments(head, rest, words=True)
+
+    def arguments(self, name: str, before: str, *, words: bool = False) -> list[tuple[str, str]]:
+        """What may come next as an argument of a command, after the arguments ``before``."""
+        info = self._hub.api.commands().get(name)
+        if info is None:
+            return []
+        parts = re.split(r"\s+" if words else r"\s*,\s*", before.lstrip())
+        keyword, equals, _ = parts[-1].partition("=")
+        position = len(parts) - 1
+        given = {part.partition("=")[0] for part in parts[:-1]}
+        if equals:
+            return self._values(keyword.strip())
+        names = [(f"{parameter}=", "param") for parameter in info.parameters[position:] if parameter not in given]
+        values = self._values(info.parameters[position]) if position < len(info.parameters) else []
+        return values if before.rstrip().endswith(("'", '"')) else [*values, *names]
+
+    def _values(self, parameter: str) -> list[tuple[str, str]]:
+        api = self._hub.api
+        if parameter in _SOURCE_PARAMETERS:
+            return [(name, "source") for name in source_names(api)]
+        if parameter in _BUILD_PARAMETERS:
+            return [(name, "build") for name in build_names(api)]
+        if parameter in _INDEX_PARAMETERS:
+            return [(name, "index") for name in _names(api.call("builds"), "_id")]
+        return []
+
+
+def source_names(api: HubAPI) -> list[str]:
+    """The names of all sources."""
+    return _names(api.call("sources"), "name", "_id")
+
+
+def build_names(api: HubAPI) -> list[str]:
+    """The names of build configurations, then of builds."""
+    return [*api.call("build_config_info").get("build_configs", {}), *_names(api.call("builds"), "_id")]
+
+
+def _names(rows: Iterable[dict[str, Any]], *keys: str) -> list[str]:
+    found = (next((row[key] for key in keys if row.get(key)), None) for row in rows)
+    return sorted({str(name) for name in found if name is not None})
+
+
+def make_matcher(completer: Completer, bare_calls: Callable[[str], bool]) -> Any:
+    """A matcher for IPython's completer. ``bare_calls(name)`` tells whether ``name(`` is a command without ``hub.``."""
+
+    @context_matcher(identifier="hubkernel", priority=150)  # type: ignore[untyped-decorator]
+    def hub_matcher(context: CompletionContext) -> SimpleMatcherResult:
+        found = _candidates(completer, context, bare_calls)
+        matching = [SimpleCompletion(text, type=kind) for text, kind in found if text.startswith(context.token)]
+        return {"completions": matching, "suppress": bool(matching), "matched_fragment": context.token}
+
+    return hub_matcher
+
+
+def _candidates(
+    completer: Completer, context: CompletionContext, bare_calls: Callable[[str], bool]
+) -> Sequence[tuple[str, str]]:
+    line = context.text_until_cursor
+    in_cell = context.full_text.lstrip().startswith("%%hub") and context.cursor_line > 0
+    try:
+        if in_cell:
+            return completer.magic(line)
+        if match := _MAGIC.match(line):
+            return completer.magic(match.group(1))
+        call = _CALL.search(line)
+        if call and (call.group(0).startswith("hub.") or bare_calls(call.group(1))):
+            return completer.arguments(call.group(1), call.group(2))
+    except HubBusyError:
+        return []  # completing is no place for an error; running the line says it
+    return []
+
+
+# ------------------------------------------------------------------------------------------------------ load and unload
+
+
+class Extension:
+    """What one shell was given; kept on the shell so that loading twice is harmless and unloading finds it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.hub = Hub(client.connect)
+        self.shower = live.Shower(shell)
+        self.commands: dict[str, Any] = {}
+        """What the kernel put into the namespace."""
+        self.matcher = make_matcher(Completer(self.hub), lambda name: name in self.commands)
+
+    def load(self) -> None:
+        display.register(self.shell)
+        self.shower.register()
+        self.shell.register_magics(HubMagics(self.shell, self.hub, self.shower))
+        self.shell.Completer.custom_matchers.append(self.matcher)
+        self.shell.push({"hub": self.hub}, interactive=False)
+
+    def unload(self) -> None:
+        display.unregister(self.shell)
+        self.shower.unregister()
+        for kind in ("line", "cell"):
+            self.shell.magics_manager.magics[kind].pop("hub", None)
+        self.shell.Completer.custom_matchers.remove(self.matcher)
+        self.shell.drop_by_id({"hub": self.hub})
+        client.disconnect()
+
+
+def load(shell: InteractiveShell) -> Extension:
+    """``%load_ext hubkernel``: ``hub``, ``%hub``, ``%%hub``, completion, displays. The hub opens at its first use."""
+    extension = getattr(shell, "hubkernel_extension", None)
+    if extension is None:
+        extension = shell.hubkernel_extension = Extension(shell)
+        extension.load()
+    found: Extension = extension
+    return found
+
+
+def unload(shell: InteractiveShell) -> None:
+    """``%unload_ext hubkernel``: take all of it back and close the hub of this process."""
+    extension = getattr(shell, "hubkernel_extension", None)
+    if extension is not None:
+        extension.unload()
+        del shell.hubkernel_extension
