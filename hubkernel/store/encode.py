@@ -136,7 +136,7 @@ def _show(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    text = ascii(value)
+    text = repr(value).encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

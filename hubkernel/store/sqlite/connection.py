@@ -107,16 +107,18 @@ class Pool:
 
     @contextmanager
     def use(self, path: Path) -> Iterator[sqlite3.Connection]:
-        """A connection to ``path``; errors of SQLite leave as store errors, an open transaction is rolled back."""
+        """A connection to ``path``; errors of SQLite leave as store errors."""
         with translated(path):
             conn = self._take(path)
             try:
                 yield conn
-            except BaseException:
+            except sqlite3.Error:
                 conn.close()
                 raise
-            else:
+            except BaseException:
                 self._give_back(path, conn)
+                raise
+            self._give_back(path, conn)
 
     def forget(self, path: Path) -> None:
         """Close the idle connections to a file that is going away."""
@@ -138,7 +140,7 @@ class Pool:
         surplus = [conn]
         with self._lock:
             self._notice_fork()
-            if not self._closed and path.exists():
+            if not self._closed and not conn.in_transaction and path.exists():
                 self._idle.append((path, conn))
                 surplus = [self._idle.pop(0)[1]] if len(self._idle) > _IDLE else []
         for one in surplus:
