@@ -83,36 +83,36 @@ def _check(path: Path) -> dict[str, int]:
     if not path.is_file():
         raise FileNotFoundError(f"no backup {path}")
     counts: dict[str, int] = {}
-    for name, _ in _documents(path):
-        counts[name] = counts.get(name, 0) + 1
-    last = _last_line(path)
-    end: dict[str, int] = last.get("end", {})
+    end: dict[str, int] | None = None
+    for _, entry in _entries(path):
+        end = entry.get("end")
+        if name := entry.get("collection"):
+            counts[name] = counts.get(name, 0) + 1
+    if end is None:
+        raise BackupError(f"{path} is torn: its last line is not the end of a backup")
     if {name: number for name, number in end.items() if number} != counts:
         raise BackupError(f"{path} is torn: it holds {counts}, but should hold {end}")
     return end
 
 
-def _last_line(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):  # noqa: B007 - both are wanted after the loop
-            pass
-    found: dict[str, Any] = _parsed(path, number, line)
-    if "end" not in found:
-        raise BackupError(f"{path} is torn: its last line {number} is not the end of a backup")
-    return found
-
-
 def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for _, entry in _entries(path):
+        if "document" in entry:
+            yield entry["collection"], entry["document"]
+
+
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every line after the first, checked, with its number."""
     with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+        first = file.readline()
+        if not first or _parsed(path, 1, first).get("hubkernel_backup") != FORMAT:
+            raise BackupError(f"{path}, line 1: not a backup of a hub (format {FORMAT})")
+        for number, line in enumerate(file, 2):
             entry = _parsed(path, number, line)
-            if number == 1:
-                if entry.get("hubkernel_backup") != FORMAT:
-                    raise BackupError(f"{path}, line 1: not a backup of a hub (format {FORMAT})")
-            elif "end" not in entry:
-                if not isinstance(entry.get("collection"), str) or "_id" not in entry.get("document", {}):
-                    raise BackupError(f"{path}, line {number}: no collection and document")
-                yield entry["collection"], entry["document"]
+            named = isinstance(entry.get("collection"), str) and "_id" in entry.get("document", {})
+            if not named and not isinstance(entry.get("end"), dict):
+                raise BackupError(f"{path}, line {number}: no collection and document")
+            yield number, entry
 
 
 def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:

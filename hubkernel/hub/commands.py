@@ -160,6 +160,12 @@ class HubCommands(OrderedDict[str, Any]):
             value = Command.of(key, value, public=self.public)
         super().__setitem__(key, value)
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The command of that name; if there is none, ``default`` becomes it."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
 
 class HiddenCommands(HubCommands):
     """Commands that ``help()`` does not list: shortcuts, and what supports doors."""
