@@ -78,6 +78,17 @@ class UploadManager:
             raise UploadError(f"{len(failed)} of {len(results)} sources failed:\n" + "\n".join(failed))
         return results
 
+    async def update_source_meta(self, src: str, dry: bool = False) -> list[dict[str, Any]]:
+        """Write what the plugin says of a source (its mapping and metadata) again, without its data.
+
+        Returns ``[{"kclass", "current", "new"}]`` for each collection about which it says something else than is
+        stored; ``dry`` only tells.
+        """
+        plugin, collections = self.find(src)
+        runs = [UploadRun(self.context, plugin, name, Tally(), self.keep_archive) for name in collections]
+        found = await _each([run.refresh_master(dry) for run in runs])
+        return [change for change in found if change is not None]
+
     def upload_info(self) -> dict[str, list[str]]:
         """The collections of each source: ``{source: [collection, ...]}``."""
         return {name: list(plugin.uploaders) for name, plugin in sorted(self.plugins.plugins.items())}

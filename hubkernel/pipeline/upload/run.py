@@ -83,7 +83,7 @@ class UploadRun:
             raise
         self.state.succeed(record, report)
         if "master" in chosen:
-            self.state.save_master(self.plugin.metadata, mapping)
+            self.state.save_master(self.state.new_master(self.plugin.metadata, mapping))
         self._log(f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB)")
         numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
         return {**numbers, "release": release}
@@ -98,11 +98,22 @@ class UploadRun:
     async def _refresh(self, chosen: Steps, release: str | None, folder: str) -> dict[str, Any]:
         """Everything but the data."""
         if "master" in chosen:
-            mapping, _ = await self._describe(release, folder)
-            self.state.save_master(self.plugin.metadata, mapping)
+            await self.refresh_master()
         if "clean" in chosen:
             await asyncio.to_thread(steps.prune_archives, self.context.store, self.collection, self.keep_archive)
         return {"count": self.state.load().get("count"), "release": release}
+
+    async def refresh_master(self, dry: bool = False) -> dict[str, Any] | None:
+        """Returns what changes: ``{"kclass", "current", "new"}``, or None."""
+        check_metadata(self.plugin.metadata, str(self.plugin.manifest_file))
+        last = self.state.load()
+        mapping, _ = await self._describe(last.get("release"), last.get("data_folder") or "", calls=False)
+        current = self.state.master()
+        new = self.state.new_master(self.plugin.metadata, mapping)
+        if not dry:
+            self.state.save_master(new)
+        before, after = ({**document, "timestamp": None} for document in (current, new))
+        return None if before == after else {"kclass": self.collection, "current": current, "new": new}
 
     async def _load(self, record: UploadJob, chosen: Steps) -> tuple[WriteReport, dict[str, Any] | None]:
         folder = record.data_folder or ""
@@ -119,12 +130,13 @@ class UploadRun:
         return report, mapping
 
     async def _describe(
-        self, release: str | None, folder: str
+        self, release: str | None, folder: str, *, calls: bool = True
     ) -> tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None]:
-        if not self.section.mapping and not self.section.parallelizer:
+        parallelizer = self.section.parallelizer if calls else None
+        if not self.section.mapping and not parallelizer:
             return None, None
         view = UploaderView(self.collection, self.plugin.name, folder, release, dict(self.plugin.metadata))
-        work = Describe(str(self.plugin.folder), view, self.section.mapping, self.section.parallelizer)
+        work = Describe(str(self.plugin.folder), view, self.section.mapping, parallelizer)
         answer: tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None] = await self.job.run(
             steps.describe, work, description=f"{self.collection}: ask the plugin", on_progress=_ignore
         )

@@ -101,9 +101,12 @@ class UploadState:
             update["$pull"] = {"pending": pull}
         self._documents.update_one({"_id": self._source}, update, upsert=True)
 
-    def save_master(self, metadata: Mapping[str, Any], mapping: Mapping[str, Any] | None) -> None:
-        """Replace the ``src_master`` document. A mapping that was saved by hand stays if the plugin has none."""
-        before = self._master.find_one({"_id": self._collection}) or {}
+    def master(self) -> dict[str, Any]:
+        """The ``src_master`` document."""
+        return self._master.find_one({"_id": self._collection}) or {}
+
+    def new_master(self, metadata: Mapping[str, Any], mapping: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What it should be now. A mapping that was saved by hand stays if the plugin has none."""
         document: dict[str, Any] = {
             "_id": self._collection,
             "name": self._collection,
@@ -112,9 +115,10 @@ class UploadState:
             **{key: metadata[key] for key in ROOT_KEYS if key in metadata},
             "src_meta": {key: value for key, value in metadata.items() if key not in ROOT_KEYS},
         }
-        mapping = mapping or before.get("mapping")
-        if mapping:
-            document["mapping"] = dict(mapping)
+        mapping = mapping or self.master().get("mapping")
+        return {**document, "mapping": dict(mapping)} if mapping else document
+
+    def save_master(self, document: Mapping[str, Any]) -> None:
         self._master.replace_one({"_id": self._collection}, document, upsert=True)
 
 

@@ -1,0 +1,141 @@
+"""All that is known of each source, in one place: plugin, download, uploads, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from hubkernel.pipeline.context import PipelineContext
+from hubkernel.pipeline.dump import DumpManager
+from hubkernel.pipeline.plugins import Plugin, PluginManager, UnknownPluginError
+from hubkernel.pipeline.upload import UploadManager
+from hubkernel.store import NoSuchCollectionError
+from hubkernel.store.base import Document
+
+DOWNLOAD = ("status", "time", "started_at", "last_success", "release", "data_folder")
+UPLOAD = (*DOWNLOAD, "count", "received", "duplicates")
+
+
+class SourceManager:
+    """Reads what the other managers write; has no state of its own."""
+
+    def __init__(
+        self, context: PipelineContext, plugins: PluginManager, dump: DumpManager, upload: UploadManager
+    ) -> None:
+        self.context = context
+        self.plugins = plugins
+        self.dump = dump
+        self.upload = upload
+
+    def get_sources(self, id: str | None = None, debug: bool = False, detailed: bool = False) -> list[dict[str, Any]]:
+        """All sources by name, or the one called ``id``: ``{"_id", "name", "download", "upload", "data_plugin",
+        "count"}``, where ``count`` is the number of documents in all its collections.
+
+        A plugin that cannot be used has the reason under ``data_plugin.error``. ``debug`` adds tracebacks,
+        ``detailed`` what :meth:`get_source` has.
+        """
+        names = self._names() if id is None else [self._known(id)]
+        return [self._source(name, debug, detailed) for name in names]
+
+    def get_source(self, name: str, debug: bool = False) -> dict[str, Any]:
+        """One source, with the mapping and metadata of its collections too.
+
+        Raises :class:`UnknownPluginError` with the nearest name.
+        """
+        return self._source(self._known(name), debug, detailed=True)
+
+    def _names(self) -> list[str]:
+        recorded = {document["_id"] for document in self.context.state["src_dump"].find(projection=["_id"])}
+        return sorted(recorded | self.plugins.plugins.keys() | self.plugins.broken.keys())
+
+    def _known(self, name: str) -> str:
+        names = self._names()
+        if name in names:
+            return name
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names[:10]) or 'none yet'}"
+        raise UnknownPluginError(f"no source {name!r}: {hint}")
+
+    def _source(self, name: str, debug: bool, detailed: bool) -> dict[str, Any]:
+        plugin = self.plugins.plugins.get(name)
+        document = self.context.state["src_dump"].find_one({"_id": name}) or {}
+        jobs: Mapping[str, Any] = document.get("upload", {}).get("jobs", {})
+        collections = list(dict.fromkeys([*(plugin.uploaders if plugin else ()), *jobs]))
+        source: dict[str, Any] = {"_id": name, "name": name, "count": sum(map(self._count, collections))}
+        if document.get("download") or plugin:
+            source["download"] = _download(plugin, document.get("download") or {}, debug)
+        if collections:
+            uploads = {sub: _upload(plugin, sub, jobs.get(sub) or {}, debug) for sub in collections}
+            source["upload"] = {"sources": uploads}
+        source["data_plugin"] = self._plugin(name, plugin)
+        if detailed:
+            source.update(self._details(plugin, collections))
+        return source
+
+    def _count(self, collection: str) -> int:
+        try:
+            return self.context.store[collection].count()
+        except NoSuchCollectionError:
+            return 0
+
+    def _plugin(self, name: str, plugin: Plugin | None) -> dict[str, Any]:
+        if plugin is None:
+            reason = self.plugins.broken.get(name, "its plugin is gone; what it loaded is still there")
+            return {"error": reason}
+        described = {
+            "url": f"local://{plugin.folder}",
+            "type": "local",
+            "active": True,
+            "loader": "manifest",
+            "display_name": plugin.manifest.display_name,
+            "biothing_type": plugin.manifest.biothing_type,
+        }
+        return {"plugin": described, "warnings": list(plugin.warnings)}
+
+    def _details(self, plugin: Plugin | None, collections: Iterable[str]) -> dict[str, Any]:
+        masters = {document["_id"]: document for document in self.context.state["src_master"].find()}
+        found = {name: masters[name] for name in collections if name in masters}
+        mapped = {name: master["mapping"] for name, master in found.items() if "mapping" in master}
+        metas = [master.get("src_meta", {}) for master in found.values()]
+        alike = all(meta == metas[0] for meta in metas)
+        return {
+            "mapping": {
+                name: {"mapping": mapping, "origin": _origin(plugin, name)} for name, mapping in mapped.items()
+            },
+            "__metadata__": metas[0]
+            if metas and alike
+            else [{name: master.get("src_meta", {})} for name, master in found.items()],
+            "auto_validate": dict.fromkeys(collections, False),
+        }
+
+
+def _origin(plugin: Plugin | None, collection: str) -> str:
+    """Who made a mapping: the plugin's own function, or somebody who saved it."""
+    section = plugin.uploaders.get(collection) if plugin else None
+    return "uploader" if section and section.mapping else "master"
+
+
+def _download(plugin: Plugin | None, state: Document, debug: bool) -> dict[str, Any]:
+    shown = _state(state, DOWNLOAD, debug)
+    if plugin is None:
+        return shown
+    dumper = plugin.manifest.dumper
+    schedule = {"cron": dumper.schedule, "strdelta": None} if dumper.schedule else None
+    described = {"name": plugin.name, "bases": [], "schedule": schedule, "manual": False}
+    return {**shown, "dumper": {**described, "disabled": dumper.disabled}}
+
+
+def _upload(plugin: Plugin | None, collection: str, state: Document, debug: bool) -> dict[str, Any]:
+    own = plugin is not None and collection in plugin.uploaders
+    uploader = {"name": collection, "bases": [], "dummy": False} if own else None
+    return {**_state(state, UPLOAD, debug), "uploader": uploader}
+
+
+def _state(state: Document, keys: Iterable[str], debug: bool) -> dict[str, Any]:
+    shown = {key: state[key] for key in keys if state.get(key) is not None}
+    if state.get("err"):
+        shown["error"] = state["err"]
+        if debug:
+            shown["traceback"] = state.get("tb")
+    return shown
