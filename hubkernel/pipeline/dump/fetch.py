@@ -312,7 +312,7 @@ class _Download:
             digest = _hash_of(file, start)
             file.truncate(start)
             file.seek(start)
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes():  # as they come: what is here when the connection breaks is kept
                 digest.update(chunk)
                 file.write(chunk)
                 self.worker.progress(file.tell(), total or self.remote.size, self.remote.name)

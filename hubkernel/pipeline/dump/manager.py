@@ -94,7 +94,7 @@ class DumpManager:
         Returns the document as it is then; it is only written if ``dry_run`` is false.
         """
         plugin = self.plugins[src]
-        state = SourceState(self.context.state, plugin.name)
+        state = SourceState(self.context, plugin.name)
         good = state.last_good()
         if good is None:
             raise DumpError(f"{src} has no release yet: dump it first")
@@ -121,7 +121,7 @@ class DumpManager:
         for document in stale:
             started = document["download"]["started_at"]
             error = DumpError("the hub ended during the dump; dump again, it goes on where it was")
-            SourceState(self.context.state, document["_id"]).fail(error, _aware(started), status="canceled")
+            SourceState(self.context, document["_id"]).fail(error, _aware(started), status="canceled")
         return [document["_id"] for document in stale]
 
     def _refuse(self, kw: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ class DumpManager:
         self.context.jobs.start(text, self.dump_src, args=(src,), command=text, category="dump", source=src)
 
     def _info(self, plugin: Plugin) -> dict[str, Any]:
-        document = SourceState(self.context.state, plugin.name).load()
+        document = SourceState(self.context, plugin.name).load()
         dumper = plugin.manifest.dumper
         described = {
             "urls": [shown(url) for url in dumper.data_url],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,8 +17,6 @@ from hubkernel.pipeline.dump.fetch import Policy
 from hubkernel.pipeline.dump.models import Release, ReleaseFile, RemoteFile
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.plugins import Plugin
-
-logger = logging.getLogger(__name__)
 
 NOTHING = "Nothing to dump"
 
@@ -66,7 +63,7 @@ class DumpRun:
         self.tally = tally
         self.force = force
         self.dumper = plugin.manifest.dumper
-        self.state = SourceState(context.state, plugin.name)
+        self.state = SourceState(context, plugin.name)
         self.archive = context.archive / plugin.name
         self.incoming = self.archive / ".incoming"
         self.job = current()
@@ -82,6 +79,7 @@ class DumpRun:
             self.state.fail(error, self.started, status="canceled")
             raise
         except Exception as error:
+            self.state.log(f"failed: {error}")
             self.state.fail(error, self.started)
             raise
 
@@ -208,7 +206,7 @@ class DumpRun:
 
     def _log(self, message: str) -> None:
         self.job.log(f"{self.plugin.name}: {message}")
-        logger.info("%s: %s", self.plugin.name, message)
+        self.state.log(message)
 
 
 async def _all_or_first_error(downloads: Sequence[Coroutine[Any, Any, ReleaseFile]]) -> list[ReleaseFile]:

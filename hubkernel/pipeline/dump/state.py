@@ -6,6 +6,7 @@ also under ``last_good``; so a failed dump takes nothing away. ``history`` has t
 
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from collections.abc import Mapping
@@ -13,19 +14,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.models import Release
-from hubkernel.store import StateStore
+
+logger = logging.getLogger(__name__)
 
 HISTORY = 50
 """How many attempts are kept."""
 
 
 class SourceState:
-    """The document of one source. Each method is one durable write."""
+    """The document of one source, and its log. Each method is one durable write."""
 
-    def __init__(self, state: StateStore, source: str) -> None:
+    def __init__(self, context: PipelineContext, source: str) -> None:
         self.source = source
-        self.collection = state["src_dump"]
+        self.collection = context.state["src_dump"]
+        self.logfile = context.logs / "dataload" / f"dump_{source}.log"
+
+    def log(self, message: str) -> None:
+        """Append a line to the log of the source's dumps."""
+        logger.info("%s: %s", self.source, message)
+        self.logfile.parent.mkdir(parents=True, exist_ok=True)
+        with self.logfile.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {message}\n")
 
     def load(self) -> dict[str, Any]:
         return self.collection.find_one({"_id": self.source}) or {}
@@ -42,7 +53,8 @@ class SourceState:
     def begin(self, started: datetime) -> dict[str, Any]:
         """Status ``downloading``; returns the ``download`` block as it was."""
         before: dict[str, Any] = self.load().get("download", {})
-        self._set({"download": {**self._kept(), "status": "downloading", "started_at": started, "pid": os.getpid()}})
+        running = {"status": "downloading", "started_at": started, "pid": os.getpid(), "logfile": str(self.logfile)}
+        self._set({"download": {**self._kept(), **running}})
         return before
 
     def restore(self, before: Mapping[str, Any]) -> None:
@@ -52,7 +64,7 @@ class SourceState:
     def succeed(self, release: Release, folder: str, started: datetime, *, pending: bool) -> None:
         now = datetime.now(UTC)
         good = {"release": release.release, "data_folder": folder, "at": now, "size": release.size}
-        download = {**_ended("success", started, now), **good, "last_success": now}
+        download = {**self._ended("success", started, now), **good, "last_success": now}
         del download["at"]
         update: dict[str, Any] = {"$set": {"download": download, "last_good": good}}
         update["$set"]["history"] = self._history({**download, "files": len(release.files)})
@@ -62,7 +74,11 @@ class SourceState:
 
     def fail(self, error: BaseException, started: datetime, *, status: str = "failed") -> None:
         trace = "".join(traceback.format_exception(error))
-        attempt = {**_ended(status, started, datetime.now(UTC)), "err": str(error) or type(error).__name__, "tb": trace}
+        attempt = {
+            **self._ended(status, started, datetime.now(UTC)),
+            "err": str(error) or type(error).__name__,
+            "tb": trace,
+        }
         brief = {key: value for key, value in attempt.items() if key != "tb"}
         self._set({"download": {**self._kept(), **attempt}, "history": self._history(brief)})
 
@@ -73,15 +89,15 @@ class SourceState:
             return {}
         return {"release": good["release"], "data_folder": good["data_folder"], "last_success": good["at"]}
 
+    def _ended(self, status: str, started: datetime, ended: datetime) -> dict[str, Any]:
+        time = elapsed((ended - started).total_seconds())
+        return {"status": status, "started_at": started, "time": time, "logfile": str(self.logfile)}
+
     def _history(self, attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [*self.load().get("history", []), dict(attempt)][-HISTORY:]
 
     def _set(self, values: Mapping[str, Any]) -> None:
         self.collection.update_one({"_id": self.source}, {"$set": dict(values)}, upsert=True)
-
-
-def _ended(status: str, started: datetime, ended: datetime) -> dict[str, Any]:
-    return {"status": status, "started_at": started, "time": elapsed((ended - started).total_seconds())}
 
 
 def elapsed(seconds: float) -> str:

@@ -201,7 +201,7 @@ def _fingerprint(folder: Path) -> list[tuple[str, int, int]]:
 def _import_module(name: str, target: str, folder: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginCodeError(
             f"{target} of plugin {folder.name} cannot be imported: {_blame(error, folder)}"
         ) from error

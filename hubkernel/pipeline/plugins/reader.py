@@ -125,7 +125,7 @@ def _check_name(
 def _check_code(document: Positioned) -> None:
     """Report functions that are not there, and keys that ask for what this hub does not have."""
     folder = document.file.parent
-    if not manifest_name(document.value, folder):
+    if "name" not in document.value and not is_name(folder.name):
         message = f"the folder's name {folder.name!r} cannot be a source's name: add \"name\" to the manifest"
         document.report((), message)
     for path, section, model in _sections(document.value):
@@ -140,12 +140,6 @@ def _check_code(document: Positioned) -> None:
             fault = check_function(folder, target) if isinstance(target, str) and is_function(target) else None
             if fault:
                 document.report((*path, key), fault)
-
-
-def manifest_name(value: dict[str, Any], folder: Path) -> str | None:
-    """The name of the plugin: the manifest's, else the folder's; None if that cannot be one."""
-    name = value.get("name", folder.name)
-    return name if "name" in value or is_name(name) else None
 
 
 def _message(detail: ErrorDetails) -> str:
