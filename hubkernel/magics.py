@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hubkernel.widgets import Dashboard, JobBar
+
 NO_WAIT = "--no-wait"
 
 
@@ -228,12 +230,28 @@ def _candidates(
 # ------------------------------------------------------------------------------------------------------ load and unload
 
 
+class NotebookHub(Hub):
+    """``hub`` in a notebook: with widgets."""
+
+    def dashboard(self, limit: int = 20) -> Dashboard:
+        """The latest jobs as a widget that keeps itself up to date and can cancel them."""
+        from hubkernel.widgets import Dashboard
+
+        return Dashboard(self.api, limit)
+
+    def bar(self, job: JobHandle | int) -> JobBar:
+        """One job as a widget."""
+        from hubkernel.widgets import JobBar
+
+        return JobBar(self.job(job) if isinstance(job, int) else job)
+
+
 class Extension:
     """What one shell was given; kept on the shell so that loading twice is harmless and unloading finds it."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.hub = Hub(client.connect)
+        self.hub = NotebookHub(client.connect)
         self.shower = live.Shower(shell)
         self.commands: dict[str, Any] = {}
         """What the kernel put into the namespace."""

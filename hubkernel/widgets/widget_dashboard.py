@@ -1,0 +1,48 @@
+"""All jobs of a hub as a widget that keeps itself up to date."""
+
+from __future__ import annotations
+
+import threading
+
+import ipywidgets
+
+from hubkernel import display
+from hubkernel.api import HubAPI
+from hubkernel.widgets.widget_job import JobBar
+
+
+class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
+    """A bar for each job that runs, and below them a table of the ``limit`` latest.
+
+    Threading: a thread of its own reads the hub's events until :meth:`close`.
+    """
+
+    def __init__(self, hub: HubAPI, limit: int = 20) -> None:
+        self._hub = hub
+        self._limit = limit
+        self._bars: dict[int, JobBar] = {}
+        self.running = ipywidgets.VBox()
+        self.table = ipywidgets.HTML()
+        super().__init__([self.running, self.table])
+        self._events = hub.events()
+        self.refresh()
+        threading.Thread(target=self._follow, name="hub-dashboard", daemon=True).start()
+
+    def refresh(self) -> None:
+        """Ask the hub for its jobs and show them."""
+        jobs = self._hub.jobs(limit=self._limit)
+        self.table.value = display.table_html(display.job_rows(jobs), "jobs")
+        running = {job.id: job for job in jobs if not job.finished}
+        if running.keys() != self._bars.keys():
+            self._bars = {id: self._bars.get(id) or JobBar(job) for id, job in running.items()}
+            self.running.children = tuple(self._bars.values())
+
+    def _follow(self) -> None:
+        while (event := self._events.get()) is not None:
+            if event.entity in ("job", "bus"):
+                self.refresh()
+
+    def close(self) -> None:
+        """Stop following and take the widget away."""
+        self._events.close()
+        super().close()

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubkernel.api import LocalHub
+from hubkernel.facade import Hub
+from tests.doors.fake import FakeServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> FakeServer:
+    return FakeServer(tmp_path / "home")
+
+
+@pytest.fixture
+def api(server: FakeServer) -> Iterator[LocalHub]:
+    hub = LocalHub(server)  # type: ignore[arg-type]
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def hub(api: LocalHub) -> Hub:
+    return Hub(lambda: api)
+
+
+@pytest.fixture
+def shell(api: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An IPython shell that has loaded the extension; its hub is the fake one."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    from hubkernel import client
+
+    config = Config()
+    config.HistoryManager.hist_file = ":memory:"
+    config.HistoryManager.enabled = False
+    monkeypatch.setattr(client, "connect", lambda home=None: api)
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=config)
+    shell.run_line_magic("load_ext", "hubkernel")
+    yield shell
+    if getattr(shell, "hubkernel_extension", None) is not None:
+        shell.run_line_magic("unload_ext", "hubkernel")
+    InteractiveShell.clear_instance()

@@ -1,0 +1,194 @@
+"""A hub without a pipeline: real registry, real bus, jobs that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommands
+from hubkernel.hub.events import EventBus
+from hubkernel.hub.loop import LoopThread
+
+try:
+    from hubkernel.jobs.models import JobRecord
+except ImportError:
+    from dataclasses import asdict, dataclass, field
+    from typing import Any as _Any
+
+    @dataclass
+    class JobRecord:  # type: ignore[no-redef]
+        id: int
+        name: str = ""
+        args: _Any = ()
+        kwargs: _Any = field(default_factory=dict)
+        command: str = ""
+        state: str = "created"
+        created: float = 0
+        started: float | None = None
+        finished: float | None = None
+        done: float = 0
+        total: float | None = None
+        message: str = ""
+        log: list[str] = field(default_factory=list)
+        error: str | None = None
+        traceback: str | None = None
+        result: _Any = None
+        category: str = ""
+        source: str = ""
+        door: str = ""
+        user: str = ""
+
+        def to_dict(self):
+            return asdict(self)
+
+
+SOURCES = [
+    {"name": "hpo_terms", "release": "2025-01-16", "count": 19484, "upload": {"status": "success"}},
+    {"name": "hpo_genes", "release": None, "count": 0, "upload": {}},
+]
+
+
+class FakeJobs:
+    """The part of the job manager that doors use. ``move`` is what a test does to a job."""
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._ids = itertools.count(1)
+        self.records: dict[int, JobRecord] = {}
+        self.moved = threading.Condition()
+        self.on_cancel: Callable[[int], None] = lambda id: self.move(id, state="cancelled", error="cancelled")
+
+    def start(self, name: str, function: Any, **given: Any) -> Any:
+        now = time.time()
+        fields = {key: given[key] for key in ("command", "source", "door", "kwargs") if key in given}
+        record = JobRecord(id=next(self._ids), name=name, state="running", created=now, started=now, **fields)
+        self.records[record.id] = record
+        self._emit(record, "start")
+        if not asyncio.iscoroutinefunction(function):
+            self.move(record.id, state="done", result=function(*given["args"], **given["kwargs"]))
+        elif name == "quick":
+            self.move(record.id, state="done", result="quickly")
+        with self.moved:
+            self.moved.notify_all()
+        return type("Job", (), {"id": record.id, "record": record})()
+
+    def move(self, id: int, **changes: Any) -> None:
+        from dataclasses import replace
+
+        if changes.get("state") in ("done", "failed", "cancelled", "interrupted"):
+            changes.setdefault("finished", time.time())
+        record = self.records[id] = replace(self.records[id], **changes)
+        self._emit(record, "update")
+
+    def _emit(self, record: JobRecord, op: str) -> None:
+        self._bus.publish("job", record.id, op, record.to_dict())
+
+    def wait_for_job(self, id: int) -> None:
+        with self.moved:
+            assert self.moved.wait_for(lambda: id in self.records, 10)
+
+    def get(self, id: int) -> JobRecord | None:
+        return self.records.get(id)
+
+    def list(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobRecord]:
+        found = [r for r in self.records.values() if failed is None or (r.state == "failed") == failed]
+        return sorted(found, key=lambda record: -record.id)[:limit]
+
+    def cancel(self, id: int) -> bool:
+        if self.records[id].state != "running":
+            return False
+        self.on_cancel(id)
+        return True
+
+
+class FakeServer:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.bus = EventBus()
+        self.jobs = FakeJobs(self.bus)
+        self._loop = LoopThread("fake hub")
+        self.loop = self._loop.loop
+        self.documents = [{"_id": f"HP:{n:07}", "name": f"term {n}", "n": n} for n in range(2500)]
+        self.pages: list[tuple[str | None, int]] = []
+        self.commands = HubCommands()
+        self.extra_commands = HiddenCommands()
+        self._fill()
+
+    def _fill(self) -> None:
+        def untracked(function: Any) -> CommandDefinition:
+            return CommandDefinition(function, tracked=False)
+
+        async def dump(src: str, force: bool = False, **kwargs: Any) -> None:
+            """Download a release of a source."""
+
+        async def quick() -> str:
+            """A job that is done at once."""
+            return "quickly"
+
+        async def later(value: int = 1) -> int:
+            """Asynchronous, and leaves no trace."""
+            await asyncio.sleep(0)
+            return value + 1
+
+        def status() -> dict[str, Any]:
+            """What the hub has."""
+            return {"source": {"total": 2}}
+
+        def setconf(name: str, value: Any) -> dict[str, Any]:
+            """Change a setting."""
+            return {name: value}
+
+        def sources() -> list[dict[str, Any]]:
+            """All sources."""
+            return SOURCES
+
+        def builds() -> list[dict[str, Any]]:
+            """All builds."""
+            return [{"_id": "hpo_20250116", "status": "success"}]
+
+        def build_config_info() -> dict[str, Any]:
+            """Configurations."""
+            return {"build_configs": {"hpo": {}}, "builder_classes": {}}
+
+        async def merge(build_name: str, target_name: str | None = None) -> None:
+            """Merge the sources of a configuration."""
+
+        self.commands.update(
+            dump=dump, quick=quick, later=untracked(later), status=untracked(status), setconf=setconf, merge=merge
+        )
+        self.extra_commands.update(
+            sources=untracked(sources),
+            builds=untracked(builds),
+            build_config_info=untracked(build_config_info),
+            documents=untracked(self._documents),
+            count=untracked(self._count),
+        )
+
+    def _documents(
+        self,
+        name: str,
+        query: dict[str, Any] | None = None,
+        fields: list[str] | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """One page."""
+        self.pages.append((after, limit))
+        found = [doc for doc in self.documents if doc["_id"] > (after or "")]
+        found = [doc for doc in found if all(doc.get(key) == value for key, value in (query or {}).items())]
+        return [{k: v for k, v in doc.items() if not fields or k in {"_id", *fields}} for doc in found[:limit]]
+
+    def _count(self, name: str, query: dict[str, Any] | None = None) -> int:
+        """How many."""
+        return len(self._documents(name, query, limit=len(self.documents)))
+
+    def shutdown(self) -> None:
+        for id, record in self.jobs.records.items():
+            if record.state == "running":
+                self.jobs.move(id, state="interrupted", error="the hub was closed")
+        self._loop.close()

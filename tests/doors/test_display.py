@@ -1,0 +1,117 @@
+"""Looks: text, HTML, mime bundles."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from hubkernel import display
+from hubkernel.api import LocalHub
+from hubkernel.facade import Docs, Hub, Rows
+from tests.doors.fake import FakeServer
+
+NASTY = "<script>alert('x')</script>"
+
+
+class Balanced(HTMLParser):
+    """Fails for a tag that is never closed, or closed in the wrong order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.open.append(tag)
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def tags(html: str) -> set[str]:
+    parser = Balanced()
+    parser.feed(html)
+    assert not parser.open
+    return parser.seen
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "0.4 s"), (12.2, "12 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert display.duration(seconds) == text
+
+
+def test_a_running_job_in_all_forms(api: LocalHub, server: FakeServer) -> None:
+    job = api.call("dump", "hpo_terms")
+    server.jobs.move(1, done=1, total=4, message="hp.obo", log=["started", NASTY])
+    bundle = display.job_bundle(api.job(1))
+    assert bundle["text/plain"].startswith("Job 1 · dump(src='hpo_terms') · running · 25% · ")
+    assert bundle["text/plain"].endswith("hp.obo")
+    assert "value='0.2500'" in bundle["text/html"]
+    assert NASTY not in bundle["text/html"]
+    assert {"progress", "details", "pre"} <= tags(bundle["text/html"])
+    assert json.loads(json.dumps(bundle[display.JOB_MIME]))["state"] == "running"
+    assert job.state == "running"
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled", "interrupted"])
+def test_the_state_is_a_word_and_not_only_a_colour(api: LocalHub, server: FakeServer, state: str) -> None:
+    job = api.call("dump", "x")
+    server.jobs.move(1, state=state, error=None if state == "done" else NASTY, traceback=NASTY)
+    job.wait(5)
+    bundle = display.job_bundle(job)
+    assert f">{state}</b>" in bundle["text/html"]
+    assert state in bundle["text/plain"]
+    assert NASTY not in bundle["text/html"]
+    assert "script" not in tags(bundle["text/html"])
+
+
+def test_the_line_of_a_terminal_fits(api: LocalHub, server: FakeServer) -> None:
+    job = api.call("dump", "x" * 50)
+    server.jobs.move(1, done=5, total=10, message="m" * 300)
+    line = display.job_line(api.job(1), 80)
+    assert len(line) <= 79
+    assert "50%" in display.job_line(job, 200)
+    assert "[##########..........]" in display.job_line(job, 200)
+
+
+def test_a_table_of_sources_has_its_columns_in_order(hub: Hub) -> None:
+    text = display.table_text(hub.sources(), "sources")
+    head, first, *_ = text.splitlines()
+    assert head.split() == ["name", "release", "upload", "count"]
+    assert first.split() == ["hpo_terms", "2025-01-16", "success", "19,484"]
+    html = display.table_html(hub.sources(), "sources")
+    assert "<th scope='col'>name</th>" in html
+    assert {"table", "thead", "tbody", "tr", "td"} <= tags(html)
+
+
+def test_any_other_table_shows_what_it_has_and_escapes_it() -> None:
+    rows = Rows([{"b": NASTY, "_id": 1}, {"c": ["x", "y"]}])
+    html = display.table_html(rows)
+    assert display.columns(rows) == ["_id", "b", "c"]
+    assert NASTY not in html
+    assert "<td>x, y</td>" in html
+    tags(html)
+
+
+def test_a_long_table_says_how_much_it_leaves_out() -> None:
+    rows = [{"n": n} for n in range(60)]
+    assert display.table_text(rows).endswith("… and 10 more")
+    assert display.table_html(rows).endswith("… and 10 more")
+    assert display.table_text([], "builds") == "no builds"
+
+
+def test_documents_show_their_number_and_the_first(hub: Hub) -> None:
+    bundle = display.docs_bundle(Docs(hub, "hpo_terms", {"n": 7}))
+    assert bundle["text/plain"].startswith("<Docs hpo_terms where {'n': 7}: 1 documents>")
+    assert "HP:0000007" in bundle["text/html"]
+    tags(bundle["text/html"])
+
+
+def test_a_hub_says_where_it_is(hub: Hub, server: FakeServer) -> None:
+    assert f"<Hub {server.home} (embedded), " in display.hub_bundle(hub)["text/plain"]
+    tags(display.hub_bundle(hub)["text/html"])
