@@ -109,3 +109,8 @@ def load_error(data: bytes | None, line: str, text: str) -> Exception:
         error = RemoteError(line)
     error.__cause__ = RemoteTraceback(text)
     return error
+
+
+def without_worker(worker: object, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Run a function that takes no worker, as a work function."""
+    return function(*args, **kwargs)
