@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hubkernel.hub.commands import HubCommands
     from hubkernel.hub.schedule import JobRenderer, get_schedule
     from hubkernel.hub.server import HubServer
-    from hubkernel.hub.status import status
+    from hubkernel.hub.summary import status
 
 __all__ = [
     "HubCommands",
@@ -30,7 +30,7 @@ _HOMES = {
     "HubServer": "hubkernel.hub.server",
     "JobRenderer": "hubkernel.hub.schedule",
     "get_schedule": "hubkernel.hub.schedule",
-    "status": "hubkernel.hub.status",
+    "status": "hubkernel.hub.summary",
     # Doors: the hub names them for its users, but no code of the hub imports them.
     "HubSSHServer": "hubkernel.ssh.server",
     "HubSSHServerSession": "hubkernel.ssh.server",

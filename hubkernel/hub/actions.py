@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.commands import Command, lookup
 from hubkernel.hub.schedule import get_schedule
-from hubkernel.hub.status import status
+from hubkernel.hub.summary import status
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -136,6 +136,11 @@ class HubActions:
         """How many documents a source or build has, or how many match."""
         return self.server.context.store.collection(name).count(query)
 
+    def build(self, id: str) -> dict[str, Any]:
+        """One build with all that is known of it."""
+        found: dict[str, Any] = self.server.managers["build_manager"].build_info(id)
+        return found
+
     def load_plugin(self, folder: str) -> dict[str, Any]:
         """Load the plugin of a folder, or load it again after a change."""
         from pathlib import Path
@@ -166,7 +171,7 @@ class HubActions:
         return await self.server.quick_index(datasource_name, doc_type, indexer_env, subsource, index_name, **kwargs)
 
     def backup(self, folder: str = ".", archive: str | None = None) -> str:
-        """Write the hub's state (not the documents) to a file of JSON lines; returns its path."""
+        """Write the hub's state (neither documents nor jobs) to a file of JSON lines; returns its path."""
         return backup(self.server.state, folder, archive)
 
     def restore(self, archive: str, drop: bool = False) -> dict[str, int]:

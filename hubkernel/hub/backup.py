@@ -19,6 +19,8 @@ from typing import IO, Any
 from hubkernel.store import StateStore
 
 FORMAT = 1
+LEFT_OUT = {"job"}
+"""The journal of jobs counts this hub's own jobs, the one that restores among them; it is neither saved nor changed."""
 
 
 class BackupError(ValueError):
@@ -52,7 +54,7 @@ def _write(state: StateStore, file: IO[str]) -> None:
 
     counts: dict[str, int] = {}
     file.write(json.dumps({"hubkernel_backup": FORMAT, "created": time.time()}) + "\n")
-    for name in sorted(state.names()):
+    for name in sorted(set(state.names()) - LEFT_OUT):
         documents = state.collection(name).find()
         counts[name] = len(documents)
         for document in documents:
@@ -73,7 +75,7 @@ def restore(state: StateStore, archive: str | os.PathLike[str], drop: bool = Fal
         kept[name].append(document["_id"])
         counts[name] += 1
     if drop:
-        for name in {*state.names(), *kept}:
+        for name in {*state.names(), *kept} - LEFT_OUT:
             state.collection(name).delete_many({"_id": {"$nin": kept.get(name, [])}})
     return counts
 
@@ -109,7 +111,8 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise BackupError(f"{path}, line 1: not a backup of a hub (format {FORMAT})")
         for number, line in enumerate(file, 2):
             entry = _parsed(path, number, line)
-            named = isinstance(entry.get("collection"), str) and "_id" in entry.get("document", {})
+            name = entry.get("collection")
+            named = isinstance(name, str) and name not in LEFT_OUT and "_id" in entry.get("document", {})
             if not named and not isinstance(entry.get("end"), dict):
                 raise BackupError(f"{path}, line {number}: no collection and document")
             yield number, entry

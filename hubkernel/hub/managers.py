@@ -92,7 +92,7 @@ def make_build_manager(server: HubServer) -> Any:
 def make_index_manager(server: HubServer) -> Any:
     from hubkernel.pipeline.index import IndexManager
 
-    return IndexManager(server.context, **server.mixargs("index"))
+    return IndexManager(server.context, **server.mixargs("index", {"config": server.config.index_config or None}))
 
 
 def repair(server: HubServer) -> list[str]:

@@ -45,11 +45,6 @@ async def quick_index(  # noqa: PLR0917 - the signature is given
 
 
 def _remove(builds: Any, config: str, target: str) -> None:
-    if target in [name for names in _build_names(builds) for name in names]:
+    if target in builds.list_merge(config):
         builds.delete_merge(target)
     builds.delete_build_configuration(config)
-
-
-def _build_names(builds: Any) -> list[list[str]]:
-    listed = builds.list_merge()
-    return [list(names) for names in listed.values()] if isinstance(listed, dict) else [list(listed)]

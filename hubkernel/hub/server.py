@@ -458,8 +458,11 @@ class HubServer:
             self.loop.call_soon_threadsafe(self._ssh.close)
             self._ssh = None
         self.schedules.close()
-        if (self.managers or {}).get("job_manager") is not None:
-            self.jobs.close(force=True)
+        for key, manager in (self.managers or {}).items():
+            if key == "job_manager":
+                manager.close(force=True)
+            elif hasattr(manager, "close"):
+                manager.close()
         for name in ("context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()

@@ -75,7 +75,7 @@ HIDDEN = (
     _reads("dump_info", "dump_manager"),
     _reads("upload_info", "upload_manager"),
     _reads("builds", "build_manager", "build_info"),
-    _reads("build", "build_manager", "build_info"),
+    _reads("build", OWN, feature="build"),
     _reads("build_config_info", "build_manager"),
     Row("create_build_conf", "build_manager", "create_build_configuration"),
     Row("update_build_conf", "build_manager", "update_build_configuration"),
@@ -84,31 +84,6 @@ HIDDEN = (
     Row("quick_index", OWN, "quick_index", feature="index"),
     Row("expose", OWN, "expose", tracked=False, role=Role.developer),
 )
-
-OWED: dict[str, str] = {
-    **dict.fromkeys(["source_reset", "source_save_mapping", "build_save_mapping", "validate_mapping"], "inspection"),
-    **dict.fromkeys(["inspect", "flatten_inspection_data", "update_metadata"], "inspection"),
-    **dict.fromkeys(
-        ["source_save_pydantic_model", "source_pydantic_validation", "source_validations"], "validation by model"
-    ),
-    **dict.fromkeys(["archive", "auto_archive", "index_cleanup"], "housekeeping of builds and indices"),
-    **dict.fromkeys(["index_config", "snapshot_config", "publish_config"], "environments as objects"),
-    **dict.fromkeys(["diff", "report", "diff_info", "jsondiff", "sync", "reset_synced"], "diff and sync"),
-    **dict.fromkeys(
-        ["snapshot", "snapshot_cleanup", "list_snapshots", "delete_snapshots", "validate_snapshots", "snapshot_info"],
-        "snapshots",
-    ),
-    **dict.fromkeys(
-        ["create_release_note", "get_release_note", "publish", "publish_diff", "publish_snapshot", "release_info"],
-        "releases",
-    ),
-    **dict.fromkeys(["register_url", "unregister_url", "export_plugin", "dump_plugin"], "plugins by url"),
-    **dict.fromkeys(["list", "versions", "info", "backend", "reset_backend", "check", "download"], "autohub"),
-    **dict.fromkeys(["apply", "install"], "autohub"),
-    **dict.fromkeys(["upgrade", "restart", "stop"], "the owner process"),
-    **dict.fromkeys(["get_apis", "create_api", "delete_api", "start_api", "stop_api", "test_api"], "test APIs"),
-}
-"""BioThings commands that a hub does not have yet -> the stage that they wait for."""
 
 SHORTCUTS = {
     "jm": "job_manager",
