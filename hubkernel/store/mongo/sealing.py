@@ -62,11 +62,7 @@ class Sealing:
             if changes and not (surplus and policy is Duplicate.ERROR):
                 self._replace(changes)
         if surplus and policy is Duplicate.ERROR:
-            raise DuplicateIdError(
-                f"{surplus} documents have an _id that an earlier one has: {', '.join(map(repr, examples))}",
-                ids=tuple(examples),
-                count=surplus,
-            )
+            raise _duplicate_error(examples, surplus)
 
     def _groups(self) -> Iterator[list[tuple[str, bytes | None, list[Version]]]]:
         """``(id, the document that was inserted, all documents)`` of each id with documents set aside."""
@@ -133,6 +129,16 @@ class Sealing:
 
     def _write_bucket(self, ids: list[str], hashes: list[bytes]) -> None:
         self._hashes.insert_one({"_id": ids[0], "n": len(ids), "ids": ids, "hashes": Binary(b"".join(hashes))})
+
+
+def _duplicate_error(examples: list[str], surplus: int) -> DuplicateIdError:
+    more = ", ..." if surplus > len(examples) else ""
+    return DuplicateIdError(
+        f"{surplus:,} documents have the _id of another one: {', '.join(map(repr, examples))}{more}; "
+        "make the ids unique or choose the policy ignore, last or merge",
+        ids=tuple(examples),
+        count=surplus,
+    )
 
 
 def _silent(done: int, total: int) -> None:

@@ -155,7 +155,7 @@ class MongoPart(PartWriter):
         return self._append((row, doc_id, data) for row, doc_id, _, data in encode_rows(documents, self._next))
 
     def write_encoded(self, rows: Iterable[tuple[str, bytes]]) -> int:
-        return self._append((row, doc_id, data) for row, (doc_id, data) in enumerate(rows, self._next))
+        return self._append(_checked(rows, self._next))
 
     def flush(self) -> None:
         if not self.closed:
@@ -177,17 +177,11 @@ class MongoPart(PartWriter):
             raise StoreError("the part is closed")
         start = self._next
         with self._connection.translated():
-            try:
-                for row, doc_id, data in rows:
-                    self._add(row, doc_id, data)
-            except BaseException:
-                self._take_back(start)
-                raise
+            for row, doc_id, data in rows:
+                self._add(row, doc_id, data)
         return self._next - start
 
     def _add(self, row: int, doc_id: str, data: bytes) -> None:
-        if len(data) > MAX_BYTES:
-            raise DocumentTooLargeError(f"the document {doc_id!r} is {len(data):,} bytes as BSON: split it")
         if self._bytes + len(data) > _BATCH_BYTES or len(self._batch) + len(self._spares) >= _BATCH_DOCUMENTS:
             self._send()
         if doc_id in self._batch:
@@ -259,6 +253,17 @@ class MongoPart(PartWriter):
 
     def _collection(self, prefix: str) -> Any:
         return self._connection.db[f"{prefix}{self._token}"]
+
+
+def _checked(rows: Iterable[tuple[str, bytes]], start: int) -> Iterator[tuple[int, str, bytes]]:
+    for row, (doc_id, data) in enumerate(rows, start):
+        if len(data) > MAX_BYTES:
+            raise DocumentTooLargeError(
+                f"document {doc_id!r} is {len(data):,} bytes as BSON; the limit is {MAX_BYTES:,}",
+                doc_id=doc_id,
+                position=row - start,
+            )
+        yield row, doc_id, data
 
 
 def _few(spares: Iterable[Iterator[tuple[int, dict[str, Any]]]]) -> Iterator[list[dict[str, Any]]]:
