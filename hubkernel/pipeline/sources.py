@@ -122,7 +122,7 @@ def _download(plugin: Plugin | None, state: Document, debug: bool) -> dict[str, 
         return shown
     dumper = plugin.manifest.dumper
     schedule = {"cron": dumper.schedule, "strdelta": None} if dumper.schedule else None
-    described = {"name": plugin.name, "bases": [], "schedule": schedule, "manual": False}
+    described: dict[str, Any] = {"name": plugin.name, "bases": [], "schedule": schedule, "manual": False}
     return {**shown, "dumper": {**described, "disabled": dumper.disabled}}
 
 

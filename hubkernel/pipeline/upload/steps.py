@@ -25,6 +25,9 @@ from hubkernel.store import (
     open_store,
 )
 
+TICK = 40
+"""Microseconds; a day has fewer ticks than six letters have values."""
+
 
 def parse(worker: Worker, work: Parse) -> int:
     """Run the parser for one part of a collection and write what it gives, as it comes; returns how many documents.
@@ -99,8 +102,8 @@ def archive_name(collection: str) -> str:
     """``<collection>_archive_<YYYYMMDD>_<8 letters>``; the letters begin with the time of day, so names sort by age."""
     now = datetime.now(UTC)
     seconds = (now.hour * 60 + now.minute) * 60 + now.second
-    clock = _base36(seconds * 19 + now.microsecond * 19 // 1_000_000, 4)
-    return f"{collection}_archive_{now:%Y%m%d}_{clock}{random_letters(4)}"
+    clock = _base36((seconds * 1_000_000 + now.microsecond) // TICK, 6)
+    return f"{collection}_archive_{now:%Y%m%d}_{clock}{random_letters(2)}"
 
 
 def _base36(number: int, width: int) -> str:
