@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ from hubkernel.hub.commands import Command, lookup
 if TYPE_CHECKING:
     from hubkernel.hub.events import Event
     from hubkernel.hub.server import HubServer
+    from hubkernel.jobs.manager import Job
     from hubkernel.jobs.models import JobRecord
 
 log = logging.getLogger(__name__)
@@ -279,16 +280,20 @@ class LocalHub:
     """The hub of this process.
 
     Threading: the hub's loop has its own thread (``server.run_in_thread()``); one more thread, ``hub-events``, reads
-    the event bus and updates the handles. A synchronous command runs in the thread that calls it.
+    the event bus and updates the handles. A synchronous command that is not tracked runs in the thread that calls it.
     """
 
     placement = "embedded"
 
-    def __init__(self, server: HubServer) -> None:
+    def __init__(self, server: HubServer, *, door: str = "python") -> None:
         self._server = server
+        self._door = door
         self._handles: WeakValueDictionary[int, JobHandle] = WeakValueDictionary()
         self._lock = threading.Lock()
+        self._closing = False
+        self._hearing = threading.Lock()
         self._subscription = server.bus.subscribe()
+        self._heard = server.bus.last
         self._listener = threading.Thread(target=self._listen, name="hub-events", daemon=True)
         self._listener.start()
 
@@ -310,8 +315,11 @@ class LocalHub:
         bound = command.bind(args, kwargs)
         if not command.tracked:
             return self._value(command.function(*bound.args, **bound.kwargs))
-        handle = self._start(command, bound, command.text(args, kwargs))
-        return handle if command.is_async else handle.result()
+        job, handle = self._start(command, bound, command.text(args, kwargs))
+        if command.is_async:
+            return handle
+        handle.result()
+        return job.future.result()
 
     def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobHandle]:
         records = self._server.jobs.list(running=running, failed=failed, limit=limit)
@@ -330,11 +338,14 @@ class LocalHub:
         return self._server.bus.subscribe(since)
 
     def close(self) -> None:
-        """End the hub; its unfinished jobs are cancelled. Safe to call twice."""
+        """End the hub; its unfinished jobs are interrupted. Safe to call twice."""
+        with self._hearing:  # from here on nobody asks the jobs, whose state is about to be closed
+            self._closing = True
         self._server.shutdown()
         self._subscription.close()
-        self._listener.join(5)
-        self._refresh()
+        self._listener.join()
+        for event in self._server.bus.since(self._heard):
+            self._hear(event)
         for handle in list(self._handles.values()):
             handle.close()
 
@@ -343,7 +354,7 @@ class LocalHub:
             return asyncio.run_coroutine_threadsafe(_wait_for(value), self._server.loop).result()
         return value
 
-    def _start(self, command: Command, bound: inspect.BoundArguments, text: str) -> JobHandle:
+    def _start(self, command: Command, bound: inspect.BoundArguments, text: str) -> tuple[Job, JobHandle]:
         job = self._server.jobs.start(
             command.name,
             command.function,
@@ -351,11 +362,11 @@ class LocalHub:
             kwargs=bound.kwargs,
             command=text,
             source=str(bound.arguments.get("src", "")),
-            door=self.placement,
+            door=self._door,
         )
         handle = self._handle(job.record)
-        self._refresh([handle])
-        return handle
+        self._refresh(handle)
+        return job, handle
 
     def _handle(self, record: JobRecord) -> JobHandle:
         """One handle a job, so that all who hold it see the same."""
@@ -366,21 +377,36 @@ class LocalHub:
         handle.update(record)
         return handle
 
-    def _refresh(self, handles: Iterable[JobHandle] | None = None) -> None:
-        for handle in list(self._handles.values()) if handles is None else handles:
-            record = None if handle.finished else self._server.jobs.get(handle.id)
-            if record is not None:
-                handle.update(record)
-
     def _listen(self) -> None:
         while (event := self._subscription.get()) is not None:
+            self._hear(event)
+
+    def _hear(self, event: Event) -> None:
+        with self._hearing:
+            self._heard = event.seq
             if event.entity == "bus":
-                self._refresh()
-            elif event.entity == "job" and (handle := self._handles.get(event.id)) is not None:
-                self._refresh([handle])
+                for handle in list(self._handles.values()):
+                    self._refresh(handle)
+                return
+            known = self._handles.get(event.id) if event.entity == "job" else None
+            if known is not None and self._closing:
+                known.update(_record(event, known.log))
+            elif known is not None:
+                self._refresh(known)
+
+    def _refresh(self, handle: JobHandle) -> None:
+        record = None if handle.finished or self._closing else self._server.jobs.get(handle.id)
+        if record is not None:
+            handle.update(record)
 
     def __repr__(self) -> str:
         return f"<LocalHub {self.home} ({self.placement})>"
+
+
+def _record(event: Event, log: list[str]) -> JobRecord:
+    from hubkernel.jobs.models import JobRecord
+
+    return JobRecord(**{**(event.data or {}), "log": log})
 
 
 async def _wait_for(value: Any) -> Any:

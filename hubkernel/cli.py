@@ -57,7 +57,7 @@ def _add_exec(commands: Any) -> None:
         "exec",
         help="run commands of the hub and wait for them",
         description="Run commands of the hub and wait for them. Progress goes to stderr, results to stdout.",
-        epilog='hubkernel exec \'dump("hpo_terms") && upload("hpo_terms")\'    hubkernel exec dump hpo_terms force=True',
+        epilog="""For instance: hubkernel exec 'dump("hpo_terms") && upload("hpo_terms")'""",
     )
     execute.add_argument("--json", action="store_true", help="one line of JSON a command, for a job its whole record")
     execute.add_argument("--quiet", "-q", action="store_true", help="no progress")
@@ -111,7 +111,7 @@ def run_exec(options: argparse.Namespace, home: HubHome) -> int:
         return _fail(str(error), USAGE)
     from hubkernel import client
 
-    hub = client.connect(home)
+    hub = client.connect(home, door="cli")
     try:
         for name, args, kwargs in calls:
             status = _exec_one(hub, options, name, args, kwargs)
@@ -132,6 +132,8 @@ def _exec_one(hub: HubAPI, options: argparse.Namespace, name: str, args: Any, kw
         return _fail(str(error), USAGE)
     except JobFailedError as error:
         return _fail(str(error), FAILED)
+    except Exception as error:  # whatever a command raises, the caller wants one line and a status
+        return _fail(f"{name}: {type(error).__name__}: {error}", FAILED)
     if isinstance(value, JobHandle):
         return _exec_job(value, options)
     _print_value(value, name, as_json=options.json)

@@ -28,9 +28,10 @@ _embedded: dict[Path, _Embedded] = {}
 _guard = threading.RLock()
 
 
-def connect(home: str | os.PathLike[str] | HubHome | None = None) -> HubAPI:
+def connect(home: str | os.PathLike[str] | HubHome | None = None, *, door: str = "python") -> HubAPI:
     """The hub of ``home`` (default: see :meth:`HubHome.find`), started here if it does not run yet.
 
+    ``door`` is what the records of its jobs name as the place where they were asked for; the first to connect sets it.
     Raises :class:`~hubkernel.owner.HubBusyError` while another process owns the home.
     """
     found = home if isinstance(home, HubHome) else HubHome.find(home)
@@ -38,7 +39,7 @@ def connect(home: str | os.PathLike[str] | HubHome | None = None) -> HubAPI:
     with _guard:
         known = _embedded.get(key)
         if known is None or known.pid != os.getpid():  # a fork inherits the table, not the hub's threads
-            known = _embedded[key] = _open(found)
+            known = _embedded[key] = _open(found, door)
         return known.hub
 
 
@@ -58,7 +59,7 @@ def disconnect(home: HubHome | None = None) -> None:
                 known.lock.release()
 
 
-def _open(home: HubHome) -> _Embedded:
+def _open(home: HubHome, door: str) -> _Embedded:
     from hubkernel.hub.server import HubServer
 
     lock = OwnerLock(home.create().run)
@@ -66,7 +67,7 @@ def _open(home: HubHome) -> _Embedded:
     try:
         server = HubServer.open(home)
         server.run_in_thread()
-        return _Embedded(LocalHub(server), lock, os.getpid())
+        return _Embedded(LocalHub(server, door=door), lock, os.getpid())
     except BaseException:
         lock.release()
         raise

@@ -251,7 +251,7 @@ class Extension:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.hub = NotebookHub(client.connect)
+        self.hub = NotebookHub(lambda: client.connect(door="notebook"))
         self.shower = live.Shower(shell)
         self.commands: dict[str, Any] = {}
         """What the kernel put into the namespace."""

@@ -30,10 +30,10 @@ class Overview:
 
     def text(self) -> str:
         """For a terminal."""
-        from hubkernel.display import table_text
-
         if not self.exists:
             return f"No hub at {self.home} yet. `hubkernel --home {self.home} demo` makes one."
+        from hubkernel.display import table_text
+
         parts = [f"Hub at {self.home}, {self._owned()}"]
         for title, rows in (("Sources", self.sources), ("Builds", self.builds), ("Latest jobs", self.jobs)):
             parts.append(f"\n{title}\n{table_text(rows)}" if rows else f"\nNo {title.lower()}.")
@@ -55,16 +55,18 @@ def overview(home: HubHome) -> Overview:
 
     state = open_state(url)
     try:
-        return Overview(
-            str(home), True, read_owner(home.run), _sources(home, state), _builds(state), _jobs(state)
-        )
+        return Overview(str(home), True, read_owner(home.run), _sources(home, state), _builds(state), _jobs(state))
     finally:
         state.close()
 
 
 def _state_url(home: HubHome) -> str:
     """The settings are typed and so take their time to load; most homes have none."""
-    if not home.config_file.exists() and not (home.root / "config.py").exists() and "HUBKERNEL_STATE_URL" not in os.environ:
+    if (
+        not home.config_file.exists()
+        and not (home.root / "config.py").exists()
+        and "HUBKERNEL_STATE_URL" not in os.environ
+    ):
         return home.state_url
     from hubkernel.hub.config import HubConfig
 

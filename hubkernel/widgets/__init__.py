@@ -1,7 +1,7 @@
 """ipywidgets for jobs: a bar with a button that cancels, and a dashboard of all jobs.
 
-They change while a cell runs; a click, though, reaches the kernel only between cells. ``hub.cancel(id)`` in another kernel,
-or interrupting twice, works at any time.
+They change while a cell runs; a click, though, reaches the kernel only between cells. Interrupting twice works at any
+time.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def shell(api: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
     config.HistoryManager.enabled = False
-    monkeypatch.setattr(client, "connect", lambda home=None: api)
+    monkeypatch.setattr(client, "connect", lambda home=None, door="": api)
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "hubkernel")

@@ -7,45 +7,16 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommands
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.loop import LoopThread
-
-try:
-    from hubkernel.jobs.models import JobRecord
-except ImportError:
-    from dataclasses import asdict, dataclass, field
-    from typing import Any as _Any
-
-    @dataclass
-    class JobRecord:  # type: ignore[no-redef]
-        id: int
-        name: str = ""
-        args: _Any = ()
-        kwargs: _Any = field(default_factory=dict)
-        command: str = ""
-        state: str = "created"
-        created: float = 0
-        started: float | None = None
-        finished: float | None = None
-        done: float = 0
-        total: float | None = None
-        message: str = ""
-        log: list[str] = field(default_factory=list)
-        error: str | None = None
-        traceback: str | None = None
-        result: _Any = None
-        category: str = ""
-        source: str = ""
-        door: str = ""
-        user: str = ""
-
-        def to_dict(self):
-            return asdict(self)
-
+from hubkernel.jobs.models import JobRecord, plain
 
 SOURCES = [
     {"name": "hpo_terms", "release": "2025-01-16", "count": 19484, "upload": {"status": "success"}},
@@ -69,17 +40,26 @@ class FakeJobs:
         record = JobRecord(id=next(self._ids), name=name, state="running", created=now, started=now, **fields)
         self.records[record.id] = record
         self._emit(record, "start")
+        future: Future[Any] = Future()
         if not asyncio.iscoroutinefunction(function):
-            self.move(record.id, state="done", result=function(*given["args"], **given["kwargs"]))
+            self._run(record.id, future, lambda: function(*given["args"], **given["kwargs"]))
         elif name == "quick":
             self.move(record.id, state="done", result="quickly")
         with self.moved:
             self.moved.notify_all()
-        return type("Job", (), {"id": record.id, "record": record})()
+        return SimpleNamespace(id=record.id, record=record, future=future)
+
+    def _run(self, id: int, future: Future[Any], function: Callable[[], Any]) -> None:
+        try:
+            value = function()
+        except Exception as error:
+            future.set_exception(error)
+            self.move(id, state="failed", error=f"{type(error).__name__}: {error}")
+        else:
+            future.set_result(value)
+            self.move(id, state="done", result=plain(value))
 
     def move(self, id: int, **changes: Any) -> None:
-        from dataclasses import replace
-
         if changes.get("state") in ("done", "failed", "cancelled", "interrupted"):
             changes.setdefault("finished", time.time())
         record = self.records[id] = replace(self.records[id], **changes)
@@ -141,6 +121,8 @@ class FakeServer:
 
         def setconf(name: str, value: Any) -> dict[str, Any]:
             """Change a setting."""
+            if name == "nothing":
+                raise ValueError("there is no setting 'nothing'")
             return {name: value}
 
         def sources() -> list[dict[str, Any]]:

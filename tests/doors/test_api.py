@@ -29,6 +29,11 @@ def test_a_tracked_plain_command_is_recorded_and_gives_its_value(api: LocalHub, 
     assert server.jobs.records[1].command == "setconf(name='x',value=3)"
 
 
+def test_a_tracked_plain_command_that_fails_says_so_in_one_line(api: LocalHub) -> None:
+    with pytest.raises(JobFailedError, match=r"setconf.*failed: ValueError: there is no setting 'nothing'"):
+        api.call("setconf", "nothing", 1)
+
+
 def test_a_tracked_asynchronous_command_gives_a_job(api: LocalHub, server: FakeServer) -> None:
     job = api.call("dump", "hpo_terms", force=True)
     assert (job.id, job.state, job.command) == (1, "running", "dump(src='hpo_terms',force=True)")
