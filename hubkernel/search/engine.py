@@ -52,7 +52,9 @@ class Engine:
 
     def _load(self) -> None:
         path = self.folder / "state.json"
-        state = orjson.loads(path.read_bytes()) if path.exists() else {"uuid": uuid.uuid4().hex, "indices": {}}
+        state: dict[str, Any] = {"uuid": uuid.uuid4().hex, "indices": {}}
+        if path.exists():
+            state = orjson.loads(path.read_bytes())
         self.uuid: str = state["uuid"]
         self.aliases: dict[str, dict[str, Any]] = {name: each["aliases"] for name, each in state["indices"].items()}
         self._folders = {name: each["uuid"] for name, each in state["indices"].items()}
@@ -219,7 +221,9 @@ class Engine:
             known = {"index", "indices", "alias", "aliases", "filter", "is_write_index", "is_hidden", "must_exist"}
             if unknown := set(options) - known:
                 raise unsupported(f"{sorted(unknown)} in an alias")
-            kept = {key: options[key] for key in ("filter", "is_write_index", "is_hidden") if key in options}
+            kept: dict[str, Any] = {
+                key: options[key] for key in ("filter", "is_write_index", "is_hidden") if key in options
+            }
             for target in self._targets(options):
                 for alias in names:
                     self._put_alias(target, alias, kept, doomed)
@@ -233,8 +237,8 @@ class Engine:
     def _put_alias(self, index: str, alias: str, options: dict[str, Any], doomed: Iterable[str] = ()) -> None:
         index_settings.check_name(alias, "alias")
         if alias in self.indices and alias not in doomed:
-            raise ApiError(400, "invalid_alias_name_exception",
-                           f"Invalid alias name [{alias}]: an index or data stream exists with the same name as the alias")  # fmt: skip
+            reason = f"Invalid alias name [{alias}]: an index exists with the same name as the alias"
+            raise ApiError(400, "invalid_alias_name_exception", reason, index=alias)
         self.aliases[index] = {**self.aliases[index], alias: options}
 
     def _drop_alias(self, index: str, pattern: str) -> bool:
@@ -254,7 +258,7 @@ def _listed(options: dict[str, Any], one: str, many: str) -> list[str]:
 
 
 def _normal(mappings: Any) -> dict[str, Any]:
-    mappings = dict(mappings or {})
-    if "dynamic" in mappings:
-        mappings["dynamic"] = str(mappings["dynamic"]).lower()
-    return mappings
+    normal: dict[str, Any] = dict(mappings or {})
+    if "dynamic" in normal:
+        normal["dynamic"] = str(normal["dynamic"]).lower()
+    return normal

@@ -108,12 +108,17 @@ _PARAMETERS = frozenset(
 )
 _KEYWORD_LIMIT = 32766
 """Bytes: Lucene's longest term."""
+SHORT = _KEYWORD_LIMIT // 4
+"""A text with fewer characters is below that limit for sure."""
 
 
 class Field:
-    """A searchable leaf. ``convert(value)`` gives the index value, None to leave it out, ``ValueError`` if it is bad."""
+    """A leaf. ``convert(value)`` gives the value for the index, None to leave it out, ``ValueError`` if it is bad."""
 
-    __slots__ = ("analyzer", "convert", "definition", "kind", "normalize", "origins", "path", "search_analyzer", "type")
+    __slots__ = (
+        "analyzer", "convert", "definition", "kind", "normalize", "origins", "path", "search_analyzer", "type",
+        "verbatim",
+    )  # fmt: skip
 
     def __init__(self, path: str, definition: Mapping[str, Any], analysis: Analysis, *, nested: bool = False) -> None:
         self.path = path
@@ -135,6 +140,8 @@ class Field:
         if "normalizer" in definition:
             self.normalize = analysis.normalizer(definition["normalizer"], path)
         self.convert = self._converter()
+        self.verbatim = self.kind is Kind.KEYWORD and not {"normalizer", "ignore_above"} & set(definition)
+        """Short strings go in as they are."""
 
     def _check(self, path: str, definition: Mapping[str, Any]) -> None:
         if "script" in definition:
@@ -204,7 +211,7 @@ def _keyword(normalize: Normalize, longest: int | None, value: Any) -> str | Non
     if longest is not None:
         if len(text) > int(longest):
             return None
-    elif len(text) > _KEYWORD_LIMIT // 4 and len(text.encode()) > _KEYWORD_LIMIT:
+    elif len(text) >= SHORT and len(text.encode()) > _KEYWORD_LIMIT:
         raise ValueError(f"immense term: {len(text.encode())} bytes, {_KEYWORD_LIMIT} at most; use ignore_above")
     return normalize(text)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hubkernel.search.errors import ApiError
-from hubkernel.search.fields import Field, Kind, Value
+from hubkernel.search.fields import SHORT, Field, Kind, Value, text_of
 from hubkernel.search.mapping import Definition, Mapping, Node
+
+_NOT_SCALAR = {list, dict, type(None)}
 
 
 @dataclass(slots=True)
@@ -20,97 +23,126 @@ class Flat:
 
 
 class Flattener:
-    """Reads documents along one mapping. ``additions`` fills with the definitions of leaves that dynamic mapping adds:
-    when it is not empty, the caller grows the mapping and reads the document again.
+    """Reads documents along one mapping: first all values of each leaf are gathered, then each leaf is converted at
+    once (documents repeat values a lot).
+
+    ``additions`` fills with the definitions of leaves that dynamic mapping adds: when it is not empty, the caller grows
+    the mapping and reads the document again.
     """
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self.additions: dict[str, Definition] = {}
         self._flat = Flat()
+        self._leaves: dict[Node, list[Any]] = {}
         self._id = ""
 
     def read(self, source: AnyMapping[str, Any], id: str) -> Flat:
         """Raises a 400 :class:`ApiError` naming field, value and id for a document that does not fit."""
         self._flat = Flat()
+        self._leaves = {}
         self._id = id
         self.additions = {}
         self._object(source, self.mapping.root)
-        return self._finish()
-
-    def _finish(self) -> Flat:
-        fields = self.mapping.fields
-        for path, values in self._flat.values.items():
-            if len(values) > 1 and fields[path].kind is not Kind.TEXT:
-                values[:] = sorted(set(values))
+        for node, values in self._leaves.items():
+            self._convert(node, values)
+        for path, made in self._flat.values.items():
+            if len(made) > 1 and self.mapping.fields[path].kind is not Kind.TEXT:
+                made[:] = sorted(set(made))
         return self._flat
 
     def _object(self, source: AnyMapping[str, Any], node: Node) -> None:
-        children = node.children
+        children, leaves = node.children or {}, self._leaves
         for name, value in source.items():
-            child = children.get(name) if children is not None else None
+            child = children.get(name)
             if child is None:
                 child = self._unknown(node, name, value)
                 if child is None:
                     continue
             if child.field is None:
                 self._at_object(child, value)
+                continue
+            gathered = leaves.get(child)
+            if gathered is None:
+                gathered = leaves[child] = []
+            if type(value) is list:
+                gathered.extend(value)
             else:
-                self._at_leaf(child, value)
+                gathered.append(value)
 
     def _at_object(self, node: Node, value: Any) -> None:
         if not node.enabled or value is None:
             return
-        if isinstance(value, list):
-            for item in value:
-                self._at_object(node, item)
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             self._flat.names.add(node.path)
             self._object(value, node)
+        elif isinstance(value, list):
+            for item in value:
+                self._at_object(node, item)
         else:
             name = node.path.rpartition(".")[2]
-            raise self._bad(f"object mapping for [{node.path}] tried to parse field [{name}] as object, "
-                            "but found a concrete value")  # fmt: skip
-
-    def _at_leaf(self, node: Node, value: Any) -> None:
-        assert node.field is not None
-        if node.field.kind is Kind.STORED:
-            if value is not None and value != []:
-                self._flat.names.add(node.path)
-            if isinstance(value, dict) or len(node.targets) == 1:
-                return
-        if isinstance(value, list):
-            for item in value:
-                self._at_leaf(node, item)
-            return
-        if value is None:
-            value = node.field.null_value
-            if value is None:
-                return
-        if isinstance(value, dict):
-            raise self._bad(f"failed to parse field [{node.path}] of type [{node.field.type}]: found an object")
-        for target in node.targets:
-            self._put(target, value)
-
-    def _put(self, target: Field, value: Any) -> None:
-        try:
-            made = target.convert(value)
-        except (ValueError, OverflowError) as error:
-            if target.definition.get("ignore_malformed") in (True, "true"):
-                return
             raise self._bad(
-                f"failed to parse field [{target.path}] of type [{target.type}]. "
-                f"Preview of field's value: '{str(value)[:50]}'",
-                str(error),
-            ) from error
-        if made is None:
+                f"object mapping for [{node.path}] tried to parse field [{name}] as object, but found a concrete value"
+            )
+
+    def _convert(self, node: Node, values: list[Any]) -> None:
+        assert node.field is not None
+        types = set(map(type, values))
+        if types & _NOT_SCALAR:
+            values = list(self._scalars(node, node.field, values))
+            types = set(map(type, values))
+        if not values:
             return
-        values = self._flat.values.get(target.path)
-        if values is None:
-            self._flat.values[target.path] = [made]
+        if node.field.kind is Kind.STORED:
+            self._flat.names.add(node.path)
+        for target in node.targets:
+            self._store(target, values, only_text=types == {str})
+
+    def _scalars(self, node: Node, field: Field, values: list[Any]) -> Iterator[Any]:
+        for value in values:
+            if isinstance(value, list):
+                yield from self._scalars(node, field, value)
+            elif isinstance(value, dict):
+                if field.kind is not Kind.STORED:
+                    raise self._bad(f"failed to parse field [{node.path}] of type [{field.type}]: found an object")
+                self._flat.names.add(node.path)
+            elif value is not None:
+                yield value
+            elif field.null_value is not None:
+                yield field.null_value
+
+    def _store(self, target: Field, values: list[Any], *, only_text: bool) -> None:
+        made: Collection[Value]
+        if target.kind is Kind.TEXT:
+            made = values if only_text else [text_of(value) for value in values]
+        elif target.kind in (Kind.STORED, Kind.ALIAS):
+            return
+        elif only_text:
+            unique = set(values)
+            made = unique if target.verbatim and max(map(len, unique)) < SHORT else self._converted(target, unique)
+        else:  # not made unique before: 1, 1.0 and true are equal, but not as text
+            made = self._converted(target, values)
+        if made:
             self._flat.names.add(target.path)
-        else:
-            values.append(made)
+            self._flat.values.setdefault(target.path, []).extend(made)
+
+    def _converted(self, target: Field, values: Iterable[Any]) -> list[Value]:
+        convert = target.convert
+        made: list[Value] = []
+        for value in values:
+            try:
+                each = convert(value)
+            except (ValueError, OverflowError) as error:
+                if target.definition.get("ignore_malformed") in (True, "true"):
+                    continue
+                raise self._bad(
+                    f"failed to parse field [{target.path}] of type [{target.type}]. "
+                    f"Preview of field's value: '{str(value)[:50]}'",
+                    str(error),
+                ) from error
+            if each is not None:
+                made.append(each)
+        return made
 
     # --- what the mapping does not know
 

@@ -96,12 +96,7 @@ def parse(query: str, *, default_and: bool = False) -> Node | None:
     """None for an empty query. Raises :class:`SyntaxProblem`."""
     parser = _Parser(query, default_and)
     parser.spaces()
-    if parser.end:
-        return None
-    node = parser.clauses(None, 0)
-    if not parser.end:
-        raise parser.problem(f"unexpected '{parser.here}'")
-    return node
+    return None if parser.end else parser.clauses(None, 0)
 
 
 class _Term:

@@ -52,7 +52,7 @@ class Node:
 
 
 class Mapping:
-    """Shapes: ``definition`` is the JSON of the API; ``fields`` maps each dotted leaf (multi-fields too) to its field."""
+    """``definition`` is the JSON of the API; ``fields`` maps each dotted leaf (multi-fields too) to its field."""
 
     def __init__(self, definition: Definition, analysis: Analysis) -> None:
         if unknown := set(definition) - _ROOT_KEYS:
@@ -185,7 +185,8 @@ class Mapping:
         json_type = self._json_type(value)
         for template in self._templates():
             if _applies(template, path, json_type):
-                return _instance(template["mapping"], path, json_type)
+                made: Definition = _instance(template["mapping"], path, json_type)
+                return made
         if json_type == "object":
             return None
         if json_type == "string":

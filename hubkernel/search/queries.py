@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -265,7 +264,7 @@ class Queries:
         if lenient:
             return None
         type_ = field.type if field is not None else "_id"
-        reason = f"Can only use {kind} queries on keyword, text and wildcard fields - not on [{path}] which is of type [{type_}]"
+        reason = f"Can only use {kind} queries on keyword and text fields - not on [{path}] which is of type [{type_}]"
         raise QueryError("query_shard_exception", reason)
 
     # --- ranges
@@ -292,7 +291,7 @@ class Queries:
         """Tantivy has no ranges of strings: take the terms in between."""
         normal = normalize_of(field)
         bottom, top = (normal(str(end)) if end is not None else None for end in (low, high))
-        prefix = os.path.commonprefix([bottom, top]) if bottom is not None and top is not None else ""
+        prefix = _common_prefix(bottom, top) if bottom is not None and top is not None else ""
         between = [
             term
             for term, _ in self.view.searcher.terms_with_prefix(field.path, prefix)
@@ -326,6 +325,13 @@ def _bound(field: Field, value: Any, include: bool, *, upper: bool) -> tuple[Val
             return (math.floor(number) if upper else math.ceil(number)), True
         return int(value) if number is None else int(number), include
     return field.convert(value), include
+
+
+def _common_prefix(low: str, high: str) -> str:
+    for length, (a, b) in enumerate(zip(low, high, strict=False)):
+        if a != b:
+            return low[:length]
+    return min(low, high, key=len)
 
 
 def normalize_of(field: Field) -> Any:

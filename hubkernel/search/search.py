@@ -121,7 +121,7 @@ class RowsGoneError(Exception):
     """Rows were removed by a refresh while they were being read: search again, on the new view."""
 
 
-def request(engine_limit: int, body: dict[str, Any] | None, params: Mapping[str, str]) -> Request:
+def request(limit: int, body: dict[str, Any] | None, params: Mapping[str, str]) -> Request:
     """400 for a key that is not known or not supported, or for a page too deep."""
     body = dict(body or {})
     for key in body:
@@ -139,9 +139,9 @@ def request(engine_limit: int, body: dict[str, Any] | None, params: Mapping[str,
         raise illegal("using [from] is not allowed in a scroll context")
     if "search_after" in body and (not sort or start):
         raise illegal("[search_after] needs a [sort] and cannot be used with [from]")
-    if start + size > engine_limit:
-        raise QueryError("illegal_argument_exception", f"Result window is too large, from + size must be less than or "
-                         f"equal to: [{engine_limit}] but was [{start + size}]; use scroll or search_after")  # fmt: skip
+    if start + size > limit:
+        reason = f"Result window is too large, from + size must be less than or equal to: [{limit}]"
+        raise QueryError("illegal_argument_exception", f"{reason} but was [{start + size}]; scroll or use search_after")
     min_score = body.get("min_score")
     return Request(body, params, start, size, sort, shown(body.get("_source"), params), scroll, min_score)
 
