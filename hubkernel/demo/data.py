@@ -62,18 +62,14 @@ def prepare(cache: Path, version: str = LATEST) -> Path:
 
 
 def serve_from(folder: Path, upstream: Path) -> None:
-    """Make ``upstream``, the place that the demo's urls name, hold the files of ``folder``."""
+    """Make ``upstream``, the place that the demo's urls name, hold copies of the files of ``folder``."""
     upstream.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         source, target = folder / name, upstream / name
         if target.exists() and target.stat().st_mtime_ns == source.stat().st_mtime_ns:
             continue
         draft = upstream / f"{name}.new"
-        draft.unlink(missing_ok=True)
-        try:
-            os.link(source, draft)
-        except OSError:  # the cache is on another file system
-            shutil.copy2(source, draft)
+        shutil.copy2(source, draft)
         draft.replace(target)
 
 
