@@ -45,7 +45,8 @@ class JobFailedError(RuntimeError):
 
     def _render_traceback_(self) -> list[str]:
         """IPython shows this instead of the traceback of the waiting, which says nothing about the failure."""
-        return [*(self.record.traceback or "").splitlines(), f"{type(self).__name__}: {self}"]
+        more = f"hub.job({self.record.id}).record.traceback says where" if self.record.traceback else ""
+        return [line for line in (f"{type(self).__name__}: {self}", more) if line]
 
 
 class JobCancelledError(JobFailedError):

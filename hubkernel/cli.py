@@ -61,6 +61,7 @@ def _add_exec(commands: Any) -> None:
     )
     execute.add_argument("--json", action="store_true", help="one line of JSON a command, for a job its whole record")
     execute.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    execute.add_argument("--traceback", action="store_true", help="if a job fails, also show where")
     execute.add_argument("text", nargs="+", metavar="TEXT", help="a command: as a call, or as words; && joins several")
     execute.set_defaults(run=run_exec)
 
@@ -159,7 +160,7 @@ def _end_of_job(job: JobHandle, options: argparse.Namespace) -> int:
         _print_value(job.record.result, job.name, as_json=False)
     if job.state == "done":
         return 0
-    if job.record.traceback:
+    if options.traceback and job.record.traceback:
         print(job.record.traceback.rstrip(), file=sys.stderr)
     return _fail(f"job {job.id} {job.command} {job.state}{f': {job.error}' if job.error else ''}", FAILED)
 
@@ -171,13 +172,10 @@ def _print_value(value: Any, kind: str, *, as_json: bool) -> None:
         print(value)
     elif value is not None:
         from hubkernel import display
-        from hubkernel.facade import Rows, as_rows
+        from hubkernel.facade import shaped
 
-        rows = as_rows(value, kind)
-        if isinstance(rows, Rows):
-            print(display.table_text(rows, kind))
-        else:
-            _print_json(value, indent=2)
+        bundle = display.value_bundle(shaped(value, kind))
+        print(bundle["text/plain"]) if bundle else _print_json(value, indent=2)
 
 
 def _print_json(value: Any, indent: int | None = None) -> None:

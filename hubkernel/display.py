@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.api import JobHandle
-from hubkernel.facade import Docs, Hub, Jobs, Rows
+from hubkernel.facade import Docs, Found, Hub, Jobs, Rows
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -22,15 +23,37 @@ JOB_MIME = "application/vnd.hubkernel.job+json"
 MAX_ROWS = 50
 MAX_CELL = 80
 LOG_LINES = 12
+GAP = 2
+NARROWEST = 8
+NO_TERMINAL = (160, 24)
 
 Bundle = dict[str, Any]
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "sources": ("name", "release", "download", "upload", "count"),
-    "builds": ("_id", "build_config", "status", "count", "sources", "started_at"),
-    "jobs": ("id", "command", "state", "progress", "time", "message"),
+Column = str | Callable[[Mapping[str, Any]], Any]
+
+
+def _upload_status(source: Mapping[str, Any]) -> str:
+    uploads = (source.get("upload") or {}).get("sources") or {}
+    return ", ".join(sorted({str(upload.get("status") or "never") for upload in uploads.values()}))
+
+
+COLUMNS: dict[str, dict[str, Column]] = {
+    "sources": {
+        "name": "name",
+        "release": "download.release",
+        "dump": lambda source: (source.get("download") or {}).get("status") or "never",
+        "upload": _upload_status,
+        "documents": "count",
+    },
+    "builds": {
+        "name": "_id",
+        "recipe": "build_config.name",
+        "status": "status",
+        "documents": "count",
+        "started": "started_at",
+    },
 }
-"""The columns of known tables, in order; what a table lacks is left out. Other tables show what they have."""
+"""The columns of known tables: title -> dotted path, or what takes it from a row. Other tables show what they have."""
 
 
 # ------------------------------------------------------------------------------------------------------------- values
@@ -61,15 +84,27 @@ def amount(job: JobHandle) -> str:
 
 def shorten(value: Any, width: int = MAX_CELL) -> str:
     """One line of at most ``width`` characters."""
-    if value is None:
-        return ""
-    if isinstance(value, Mapping) and "status" in value:
-        value = value["status"]
-    elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        value = ", ".join(value)
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1] + "…"
+    match value:
+        case None:
+            text = ""
+        case int() if not isinstance(value, bool):
+            text = f"{value:,}"
+        case datetime():
+            text = f"{value:%Y-%m-%d %H:%M}"
+        case list() | tuple() if all(isinstance(item, str) for item in value):
+            text = ", ".join(value)
+        case _:
+            text = " ".join(str(value).split())
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def _at(row: Mapping[str, Any], column: Column) -> Any:
+    if callable(column):
+        return column(row)
+    value: Any = row
+    for key in column.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 # --------------------------------------------------------------------------------------------------------------- jobs
@@ -137,40 +172,54 @@ def job_brief(job: JobHandle) -> Bundle:
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def columns(rows: Sequence[Mapping[str, Any]], kind: str = "") -> list[str]:
-    """Which columns a table has: those known for its kind, else every key of a plain value, then the others."""
-    present = dict.fromkeys(key for row in rows for key in row)
-    known = [name for name in COLUMNS.get(kind, ()) if name in present]
-    if known:
-        return known
-    return sorted(present, key=lambda key: key != "_id")
+def columns(rows: Sequence[Mapping[str, Any]], kind: str = "") -> dict[str, Column]:
+    """Title and content of the columns: those known for the kind, else ``_id`` and every other key in its order."""
+    if kind in COLUMNS:
+        return COLUMNS[kind]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {str(key): _getter(key) for key in sorted(keys, key=lambda key: key != "_id")}
 
 
-def _cells(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[list[str]]:
-    return [[shorten(row.get(name)) for name in names] for row in rows[:MAX_ROWS]]
+def _getter(key: Any) -> Column:
+    return lambda row: row.get(key)
 
 
-def table_text(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
-    """Aligned columns, as wide as the terminal at most."""
+def _cells(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Column]) -> list[list[str]]:
+    return [[shorten(_at(row, column)) for column in chosen.values()] for row in rows[:MAX_ROWS]]
+
+
+def table_text(rows: Sequence[Mapping[str, Any]], kind: str = "", width: int | None = None) -> str:
+    """Aligned columns, together not wider than the terminal."""
     if not rows:
         return f"no {kind or 'rows'}"
-    names = columns(rows, kind)
-    lines = [list(names), *_cells(rows, names)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
-    limit = shutil.get_terminal_size().columns - 1
-    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    text = "\n".join(line.rstrip()[:limit] for line in drawn)
-    return text + _more(len(rows), "\n")
+    chosen = columns(rows, kind)
+    lines = [list(chosen), *_cells(rows, chosen)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(chosen))]
+    widest = _widest(widths, (width or shutil.get_terminal_size(NO_TERMINAL).columns) - GAP * len(widths))
+    widths = [min(width, widest) for width in widths]
+    drawn = [
+        (" " * GAP).join(shorten(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(drawn) + _more(len(rows), "\n")
+
+
+def _widest(widths: Sequence[int], room: int) -> int:
+    """How wide a column may be so that all fit: narrow ones keep what they need, wide ones share the rest."""
+    widest = max(widths)
+    while widest > NARROWEST and sum(min(width, widest) for width in widths) > room:
+        widest -= 1
+    return widest
 
 
 def table_html(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
     """A table with header cells that say so."""
     if not rows:
         return f"<em>no {escape(kind or 'rows')}</em>"
-    names = columns(rows, kind)
-    head = "".join(f"<th scope='col'>{escape(str(name))}</th>" for name in names)
+    chosen = columns(rows, kind)
+    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title in chosen)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in _cells(rows, names)
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in _cells(rows, chosen)
     )
     table = f"<table class='hubkernel'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return table + escape(_more(len(rows), ""))
@@ -197,6 +246,18 @@ def job_rows(jobs: Iterable[JobHandle]) -> list[dict[str, Any]]:
         }
         for job in jobs
     ]
+
+
+def found_bundle(found: Found) -> Bundle:
+    """How many documents a search found, and the best of them."""
+    title = f"{found.get('total', 0):,} found"
+    hits = found.get("hits") or []
+    if not hits:
+        return {"text/plain": title, "text/html": f"<b>{title}</b>"}
+    return {
+        "text/plain": f"{title}\n{table_text(hits)}",
+        "text/html": f"<div><b>{title}</b></div>{table_html(hits)}",
+    }
 
 
 def docs_bundle(docs: Docs) -> Bundle:
@@ -229,6 +290,7 @@ BUNDLES: dict[type, Callable[[Any], Bundle]] = {
     JobHandle: job_bundle,
     Jobs: lambda jobs: table_bundle(job_rows(jobs), "jobs"),
     Rows: lambda rows: table_bundle(rows, rows.kind),
+    Found: found_bundle,
     Docs: docs_bundle,
     Hub: hub_bundle,
 }
@@ -239,7 +301,7 @@ def register(shell: InteractiveShell) -> None:
     formatter = shell.display_formatter
     for kind, render in BUNDLES.items():
         formatter.mimebundle_formatter.for_type(kind, render)
-        if issubclass(kind, list):  # IPython prefers its own printer of lists to a bundle's text
+        if issubclass(kind, list | dict):  # IPython prefers its own printer of these to a bundle's text
             formatter.formatters["text/plain"].for_type(kind, _pretty(render))
 
 

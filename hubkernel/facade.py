@@ -38,8 +38,8 @@ class Hub:
         return self.api.home
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """The command ``name``: its value, a :class:`Rows` for a list, or a :class:`~hubkernel.api.JobHandle`."""
-        return as_rows(self.api.call(name, *args, **kwargs), name)
+        """The command ``name``: its value (see :func:`shaped`), or a :class:`~hubkernel.api.JobHandle`."""
+        return shaped(self.api.call(name, *args, **kwargs), name)
 
     def job(self, id: int, /) -> JobHandle:
         """The job of that number. Raises ``LookupError``."""
@@ -105,14 +105,20 @@ class Rows(list[dict[str, Any]]):
         return frame
 
 
+class Found(dict[str, Any]):
+    """What a search found: a plain dict with ``total`` and ``hits`` that doors show as a table."""
+
+
 class Jobs(list[JobHandle]):
     """A list of jobs that doors show as a table."""
 
 
-def as_rows(value: Any, kind: str) -> Any:
-    """A list of dicts as :class:`Rows`; anything else as it is."""
+def shaped(value: Any, kind: str) -> Any:
+    """A list of dicts as :class:`Rows`, what a search found as :class:`Found`; anything else as it is."""
     if type(value) is list and value and all(isinstance(item, Mapping) for item in value):
         return Rows(value, kind)
+    if type(value) is dict and isinstance(value.get("hits"), list) and "total" in value:
+        return Found(value)
     return value
 
 

@@ -19,8 +19,14 @@ from hubkernel.hub.loop import LoopThread
 from hubkernel.jobs.models import JobRecord, plain
 
 SOURCES = [
-    {"name": "hpo_terms", "release": "2025-01-16", "count": 19484, "upload": {"status": "success"}},
-    {"name": "hpo_genes", "release": None, "count": 0, "upload": {}},
+    {
+        "_id": "hpo_terms",
+        "name": "hpo_terms",
+        "count": 19484,
+        "download": {"release": "2025-01-16", "status": "success"},
+        "upload": {"sources": {"hpo_terms": {"status": "success"}}},
+    },
+    {"_id": "hpo_genes", "name": "hpo_genes", "count": 0, "upload": {"sources": {"hpo_genes": {}}}},
 ]
 
 

@@ -91,7 +91,8 @@ def test_a_failed_job_raises_one_line_and_keeps_the_traceback(api: LocalHub, ser
     server.jobs.move(1, state="failed", error="ValueError: line 3 of hp.obo", traceback="File parser.py, line 9")
     with pytest.raises(JobFailedError, match=r"^job 1 dump\(src='x'\) failed: ValueError: line 3 of hp.obo$") as caught:
         job.result(5)
-    assert caught.value._render_traceback_()[0] == "File parser.py, line 9"
+    assert caught.value._render_traceback_()[1] == "hub.job(1).record.traceback says where"
+    assert caught.value.record.traceback == "File parser.py, line 9"
 
 
 def test_a_cancelled_job_raises_another_error(api: LocalHub) -> None:

@@ -99,7 +99,7 @@ class TestExec:
                 server.jobs.move(job.id, state="failed", error="404: http://x/y", traceback="Traceback ...")
 
         monkeypatch.setattr(live.PlainScreen, "draw", fail)
-        assert run(home, "exec", "--json", "dump x") == 1
+        assert run(home, "exec", "--json", "--traceback", "dump x") == 1
         out, err = capsys.readouterr()
         assert json.loads(out)["state"] == "failed"
         assert err.endswith("Traceback ...\nhubkernel: job 1 dump(src='x') failed: 404: http://x/y\n")

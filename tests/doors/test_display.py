@@ -9,7 +9,7 @@ import pytest
 
 from hubkernel import display
 from hubkernel.api import LocalHub
-from hubkernel.facade import Docs, Hub, Rows
+from hubkernel.facade import Docs, Found, Hub, Rows, shaped
 from tests.doors.fake import FakeServer
 
 NASTY = "<script>alert('x')</script>"
@@ -82,8 +82,8 @@ def test_the_line_of_a_terminal_fits(api: LocalHub, server: FakeServer) -> None:
 def test_a_table_of_sources_has_its_columns_in_order(hub: Hub) -> None:
     text = display.table_text(hub.sources(), "sources")
     head, first, *_ = text.splitlines()
-    assert head.split() == ["name", "release", "upload", "count"]
-    assert first.split() == ["hpo_terms", "2025-01-16", "success", "19,484"]
+    assert head.split() == ["name", "release", "dump", "upload", "documents"]
+    assert first.split() == ["hpo_terms", "2025-01-16", "success", "success", "19,484"]
     html = display.table_html(hub.sources(), "sources")
     assert "<th scope='col'>name</th>" in html
     assert {"table", "thead", "tbody", "tr", "td"} <= tags(html)
@@ -92,7 +92,7 @@ def test_a_table_of_sources_has_its_columns_in_order(hub: Hub) -> None:
 def test_any_other_table_shows_what_it_has_and_escapes_it() -> None:
     rows = Rows([{"b": NASTY, "_id": 1}, {"c": ["x", "y"]}])
     html = display.table_html(rows)
-    assert display.columns(rows) == ["_id", "b", "c"]
+    assert list(display.columns(rows)) == ["_id", "b", "c"]
     assert NASTY not in html
     assert "<td>x, y</td>" in html
     tags(html)
@@ -115,3 +115,22 @@ def test_documents_show_their_number_and_the_first(hub: Hub) -> None:
 def test_a_hub_says_where_it_is(hub: Hub, server: FakeServer) -> None:
     assert f"<Hub {server.home} (embedded), " in display.hub_bundle(hub)["text/plain"]
     tags(display.hub_bundle(hub)["text/html"])
+
+
+def test_wide_columns_share_what_narrow_ones_leave() -> None:
+    rows = [{"id": 1, "left": "l" * 70, "right": "r" * 70}]
+    head, row = display.table_text(rows, width=60).splitlines()
+    assert len(row) <= 60
+    assert row.split()[0] == "1"
+    assert row.count("l") == row.count("r") > 20
+    assert head.split() == ["id", "left", "right"]
+
+
+def test_what_a_search_found_is_a_table(hub: Hub) -> None:
+    found = shaped({"total": 1234, "hits": [{"_id": "HP:1", "name": "<b>"}], "took": 2}, "search")
+    bundle = display.value_bundle(found)
+    assert bundle is not None
+    assert bundle["text/plain"].splitlines()[0] == "1,234 found"
+    assert "&lt;b&gt;" in bundle["text/html"]
+    assert display.found_bundle(Found({"total": 0, "hits": []}))["text/plain"] == "0 found"
+    assert found == {"total": 1234, "hits": [{"_id": "HP:1", "name": "<b>"}], "took": 2}
