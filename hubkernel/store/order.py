@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import total_ordering
 from itertools import islice
@@ -19,7 +19,7 @@ from bson.datetime_ms import DatetimeMS
 
 from hubkernel.store.base import Document, Sort
 from hubkernel.store.errors import UnsupportedQueryError
-from hubkernel.store.paths import MISSING, Whole, values_at
+from hubkernel.store.paths import MISSING, Whole, is_position
 
 Key = tuple[int, Any]
 """A value's place in the order: the rank of its type, then its place among values of that type. Equal values have
@@ -79,12 +79,29 @@ def _document_key(order: Order) -> Callable[[Document], list[Any]]:
 def _edge(document: Document, path: list[str], pick: Callable[[Iterable[Key]], Key]) -> Key:
     """What a document is sorted by: of an array its least element going up, its greatest going down."""
     keys: list[Key] = []
-    for value in values_at(document, path):
+    for value in _reached(document, path):
         if isinstance(value, list) and not isinstance(value, Whole):
             keys += map(sort_key, value) if value else [_EMPTY_ARRAY]
         else:
             keys.append(sort_key(value))
     return pick(keys) if keys else sort_key(None)
+
+
+def _reached(value: Any, path: list[str]) -> Iterator[Any]:
+    """As a filter's path, except that an array with the named position is entered there only."""
+    if not path:
+        yield value
+    elif isinstance(value, dict):
+        yield from _reached(value.get(path[0], MISSING), path[1:])
+    elif isinstance(value, list) and is_position(path[0]) and int(path[0]) < len(value):
+        inner = value[int(path[0])]
+        whole = len(path) == 1 and isinstance(inner, list) and inner
+        yield from [Whole(inner)] if whole else _reached(inner, path[1:])
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _reached(inner if isinstance(inner, dict) else None, path)
+    else:
+        yield MISSING
 
 
 @total_ordering

@@ -59,7 +59,7 @@ def _values_in(array: list[Any], parts: Sequence[str], depth: int) -> Iterator[A
         last = depth + 1 == len(parts)
         if last:
             yield Whole(inner) if isinstance(inner, list) else inner
-        else:
+        elif isinstance(inner, dict | list):
             yield from values_at(inner, parts, depth + 1)
     for inner in array:
         if isinstance(inner, dict):

@@ -78,21 +78,36 @@ class Replacement:
 def seed(filter: Filter) -> Document:
     """The fields that a filter fixes by equality: what an upsert starts from."""
     document: Document = {}
-    for name, condition in normal(filter).items():
-        if name == "$and":
-            for clause in condition:
-                document |= seed(clause)
-        elif not name.startswith("$"):
-            value = _fixed(condition)
-            if value is not MISSING:
-                _set(document, tuple(name.split(".")), value)
+    for path, value in sorted(_fixed_fields(normal(filter)), key=lambda field: _path_order(field[0])):
+        _set(document, path, value)
     return document
 
 
+def _fixed_fields(filter: Mapping[str, Any]) -> Iterator[tuple[_Path, Any]]:
+    for name, condition in filter.items():
+        if name == "$and" or (name == "$or" and len(condition) == 1):
+            for clause in condition:
+                yield from _fixed_fields(clause)
+        elif not name.startswith("$") and (value := _fixed(condition)) is not MISSING:
+            yield tuple(name.split(".")), value
+
+
 def _fixed(condition: Any) -> Any:
-    if isinstance(condition, Mapping) and next(iter(condition), "").startswith("$"):
-        return condition.get("$eq", MISSING)
-    return MISSING if hasattr(condition, "pattern") else condition
+    """The one value that a condition admits, if it is of a form that says so."""
+    if hasattr(condition, "pattern"):
+        return MISSING
+    if not isinstance(condition, Mapping) or not next(iter(condition), "").startswith("$"):
+        return condition
+    if "$eq" in condition:
+        return condition["$eq"]
+    every = condition.get("$all", [])
+    some = {sort_key(value): value for value in condition.get("$in", [])}
+    for values in (list(some.values()), every):
+        if len(values) == 1 and not hasattr(values[0], "pattern"):
+            return values[0]
+    if len(every) > 1:
+        raise UpdateError(f"cannot tell what to insert from $all with several values: {condition!r}")
+    return MISSING
 
 
 def _steps(operator: str, fields: Any) -> Iterator[tuple[str, _Path, Any]]:
@@ -186,8 +201,7 @@ def _add_to_set(document: Document, path: _Path, argument: Any) -> None:
 
 
 def _pull(document: Document, path: _Path, argument: Any) -> None:
-    holder = _look(document, path)
-    array = _child(holder, path[-1])
+    array = _child(_look(document, path, strict=True), path[-1])
     if array is MISSING:
         return
     if not isinstance(array, list):
@@ -234,12 +248,19 @@ def _child(holder: Any, part: str) -> Any:
     return MISSING
 
 
-def _look(document: Document, path: _Path) -> Any:
-    """What holds the last part of ``path``, or MISSING."""
+def _look(document: Document, path: _Path, *, strict: bool = False) -> Any:
+    """What holds the last part of ``path``, or MISSING; ``strict`` refuses a path through what has no such parts."""
     holder: Any = document
-    for part in path[:-1]:
-        holder = _child(holder, part)
+    for depth, part in enumerate(path):
+        if strict and not _has_parts(holder, part):
+            raise UpdateError(f"the path {'.'.join(path)!r} leads through {holder!r:.60}, which has no {part!r}")
+        if depth < len(path) - 1:
+            holder = _child(holder, part)
     return holder
+
+
+def _has_parts(holder: Any, part: str) -> bool:
+    return holder is MISSING or isinstance(holder, dict) or (isinstance(holder, list) and is_position(part))
 
 
 def _reach(document: Document, path: _Path) -> Any:
