@@ -22,7 +22,7 @@ COLUMNS = (
 
 def timesofar(t0: float, t1: float | None = None) -> str:
     """The time from ``t0`` to ``t1`` (default: now), both in seconds: ``3.56s``, ``1m2.0s``, ``1h1m1.0s``."""
-    seconds = round((time.time() if t1 is None else t1) - t0, 2)
+    seconds = round(float((time.time() if t1 is None else t1) - t0), 2)
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     parts = [f"{int(hours)}h" if hours else "", f"{int(minutes)}m" if minutes else "", f"{round(rest, 2)}s"]
