@@ -103,7 +103,9 @@ class DumperSection(Section):
         "`logger`. Default: the date of the last url (Last-Modified), else its ETag, else today's date and a hash.",
     )
     disabled: bool = Field(False, description="The hub neither dumps nor schedules this source.")
-    custom_class: Text | None = Field(None, alias="class", description="A dumper class of the plugin's own.")
+    custom_class: Text | None = Field(
+        None, alias="class", description="A dumper class of the plugin's own. Cannot be loaded yet."
+    )
 
 
 class UploaderSection(Section):
@@ -124,8 +126,10 @@ class UploaderSection(Section):
         None, description="Returns a list of tuples of arguments; the parser is called with each, in parallel."
     )
     mapping: Function | None = Field(None, description="Returns the Elasticsearch `properties` of the documents.")
-    keylookup: dict[str, Any] | None = Field(None, description="How ids are looked up. Only in `uploader`.")
-    custom_class: Text | None = Field(None, alias="class", description="An uploader class of the plugin's own.")
+    keylookup: dict[str, Any] | None = Field(None, description="How ids are looked up. This hub has no lookup yet.")
+    custom_class: Text | None = Field(
+        None, alias="class", description="An uploader class of the plugin's own. Cannot be loaded yet."
+    )
 
     @property
     def duplicates(self) -> Duplicate:
@@ -143,7 +147,7 @@ class Manifest(Section):
         {}, alias="__metadata__", description="Kept as `src_meta`: `url`, `license`, `license_url`, `author`, anything."
     )
     requires: Requirements = Field([], description="Python packages that the plugin imports: a list, or one string.")
-    dumper: DumperSection
+    dumper: DumperSection = Field(description="Where the data come from.")
     uploader: UploaderSection | None = Field(None, description="The one uploader; or else `uploaders`.")
     uploaders: Annotated[list[UploaderSection], Field(min_length=1)] | None = Field(
         None, description="Several uploaders, each with a name of its own."

@@ -92,6 +92,8 @@ def _validate(document: Positioned, mistyped: set[Path_]) -> Manifest | None:
     except ValidationError as error:
         for detail in error.errors():
             path: Path_ = detail["loc"]
+            if path and isinstance(path[-1], int) and path not in document.lines:
+                path = path[:-1]  # one text where there may be a list of them
             if detail["input"] is not None and not (detail["type"] == "missing" and path in mistyped):
                 document.report(path, _message(detail))
     return manifest
