@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
@@ -181,6 +181,23 @@ class HubActions:
     def expose(self, endpoint_name: str, command_name: str, method: str, **kwargs: Any) -> None:
         """Give a command a path in the REST API; for hooks, before the hub is configured."""
         self.server.add_api_endpoint(endpoint_name, command_name, method, **kwargs)
+
+
+def launch(server: HubServer, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """See :meth:`~hubkernel.hub.server.HubServer.launch`."""
+    command = lookup(name, server.commands, server.extra_commands)
+    bound = command.bind(args, kwargs)
+    if not (command.tracked and command.is_async):
+        return command.function(*bound.args, **bound.kwargs)
+    return server.jobs.start(
+        name,
+        command.function,
+        args=bound.args,
+        kwargs=bound.kwargs,
+        command=command.text(args, kwargs),
+        source=str(bound.arguments.get("src", "")),
+        door="hub",
+    )
 
 
 def command_info(record: JobRecord) -> dict[str, Any]:

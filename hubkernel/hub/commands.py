@@ -184,10 +184,25 @@ def lookup(name: str, *registries: Mapping[str, Any]) -> Command:
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        return inspect.signature(function)
+        found = inspect.signature(function)
+        plain = [p.replace(annotation=_unquoted(p.annotation)) for p in found.parameters.values()]
+        return found.replace(parameters=plain, return_annotation=_unquoted(found.return_annotation))
     except (TypeError, ValueError):  # builtins without one
         anything = [inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)]
         return inspect.Signature([*anything, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
+
+
+class _Annotation(str):
+    """An annotation that is known as text only; signatures show it as it was written."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _unquoted(annotation: Any) -> Any:
+    return _Annotation(annotation) if isinstance(annotation, str) else annotation
 
 
 def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:

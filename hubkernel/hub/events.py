@@ -57,6 +57,7 @@ class EventBus:
         self._last = 0
         self._changed = threading.Condition()
         self._wakers: set[Callable[[], None]] = set()
+        self._closed = False
 
     @property
     def last(self) -> int:
@@ -94,6 +95,15 @@ class EventBus:
         """A subscription that begins after event ``since``; None begins with what comes next."""
         return Subscription(self, self._last if since is None else since)
 
+    def close(self) -> None:
+        """The hub has ended: each subscription ends when it has read what there is."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            wakers = tuple(self._wakers)
+        for wake in wakers:
+            wake()
+
     def watch(self, state: StateStore) -> None:
         """Publish each change of a hub collection of ``state``, once, after its commit (``ENTITIES``)."""
         state.on_change = self._state_changed
@@ -115,9 +125,9 @@ class Subscription:
         self._wake: Callable[[], None] | None = None
 
     def get(self, timeout: float | None = None) -> Event | None:
-        """The next event; None after ``timeout`` seconds or once closed."""
+        """The next event; None after ``timeout`` seconds, once closed, or when the hub has ended."""
         with self._bus._changed:
-            self._bus._changed.wait_for(lambda: self._closed or self._has_next(), timeout)
+            self._bus._changed.wait_for(lambda: self._closed or self._bus._closed or self._has_next(), timeout)
             return self._take()
 
     def pending(self) -> list[Event]:
@@ -163,9 +173,13 @@ class Subscription:
         try:
             while not self._closed:
                 ready.clear()
-                for event in self.pending():
+                events = self.pending()
+                for event in events:
                     yield event
-                await ready.wait()
+                if not events and self._bus._closed:
+                    return
+                if not self._bus._closed:
+                    await ready.wait()
         finally:
             with self._bus._changed:
                 self._bus._wakers.discard(wake)

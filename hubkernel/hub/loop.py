@@ -50,3 +50,12 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self.loop.stop)
             if not self.inside:
                 self._thread.join()
+
+
+def inside_a_loop() -> bool:
+    """Whether a loop runs in the caller's thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

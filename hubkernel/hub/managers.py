@@ -36,8 +36,6 @@ def make_job_manager(server: HubServer) -> JobManager:
         "process": config.executor_url or f"process://?workers={workers or os.cpu_count() or 1}",
         "thread": f"thread://?workers={config.max_threads}",
     }
-    if memory == "auto":
-        memory = int(psutil.virtual_memory().available * 0.6)
     return JobManager(
         server.state, executors=executors, emit=server.bus.publish, max_memory=memory, loop=server.loop, **args
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -44,7 +45,10 @@ def commands_page(public: Mapping[str, Any], hidden: Mapping[str, Any]) -> str:
 
 
 def _row(command: Command) -> str:
-    meaning = " ".join(command.doc.split("\n\n", 1)[0].split()).replace("|", "\\|")
+    paragraph = " ".join(command.doc.split("\n\n", 1)[0].split())
+    meaning = re.sub(r":\w+:`(.*?)`|``(.*?)``", lambda found: f"`{found[1] or found[2]}`", paragraph).replace(
+        "|", "\\|"
+    )
     job = "yes" if command.tracked and command.is_async else ""
     return f"| `{command.usage}` | {command.role.name} | {job} | {meaning} |"
 

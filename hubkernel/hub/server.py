@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub import features as rules
 from hubkernel.hub import managers as make
 from hubkernel.hub import tables
-from hubkernel.hub.actions import HubActions
-from hubkernel.hub.commands import HiddenCommands, HubCommands, lookup
+from hubkernel.hub.actions import HubActions, launch
+from hubkernel.hub.commands import HiddenCommands, HubCommands
 from hubkernel.hub.config import HubConfig
 from hubkernel.hub.endpoints import EndpointDefinition, Endpoints, check_endpoints, endpoints_of, read_only
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.hooks import hook_files, run_hook_file
-from hubkernel.hub.loop import LoopThread
+from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.schedules import Schedules
-from hubkernel.hub.services import start_ssh
+from hubkernel.hub.services import start_ssh, stop_ssh
 from hubkernel.store import StateStore, open_state
 
 if TYPE_CHECKING:
@@ -418,7 +418,7 @@ class HubServer:
         already, as in a notebook, it returns as soon as the hub runs in its own thread.
         """
         self.run_in_thread()
-        if _inside_a_loop():
+        if inside_a_loop():
             return
         try:
             self._ended.wait()
@@ -454,8 +454,8 @@ class HubServer:
 
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
-        if self._ssh is not None:
-            self.loop.call_soon_threadsafe(self._ssh.close)
+        if self._ssh is not None and self._loop_thread is not None:
+            stop_ssh(self._ssh, self._loop_thread)
             self._ssh = None
         self.schedules.close()
         for key, manager in (self.managers or {}).items():
@@ -469,6 +469,8 @@ class HubServer:
         if self._loop_thread is not None:
             self._loop_thread.close()
             self._loop_thread = None
+        if "bus" in self.__dict__:
+            self.bus.close()
         self._ended.set()
 
     # What commands need of the hub.
@@ -477,15 +479,7 @@ class HubServer:
         """Run a command by name for the hub itself (schedules, polls): the running job if it is asynchronous, else its
         value. Raises :class:`~hubkernel.hub.commands.CommandError`.
         """
-        command = lookup(name, self.commands, self.extra_commands)
-        bound = command.bind(args, kwargs)
-        if not (command.tracked and command.is_async):
-            return command.function(*bound.args, **bound.kwargs)
-        source = str(bound.arguments.get("src", ""))
-        text = command.text(args, kwargs)
-        return self.jobs.start(
-            name, command.function, args=bound.args, kwargs=bound.kwargs, command=text, source=source, door="hub"
-        )
+        return launch(self, name, args, kwargs)
 
     async def quick_index(
         self,
@@ -509,11 +503,3 @@ class HubServer:
 def _or_default(config: Any, default: dict[str, Any]) -> Any:
     """None is the default; False and everything else is what it is."""
     return copy.deepcopy(default) if config is None else config
-
-
-def _inside_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

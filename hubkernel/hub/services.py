@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hubkernel.hub.loop import LoopThread
     from hubkernel.hub.server import HubServer
+
+log = logging.getLogger(__name__)
+
+
+STOP_TIMEOUT = 5.0
+
+
+def stop_ssh(ssh: Any, thread: LoopThread) -> None:
+    """End the console and its connections; waits for that unless it is the hub's own loop that asks."""
+    if thread.inside:
+        ssh.close()
+        return
+
+    async def stop() -> None:
+        ssh.close()
+        await ssh.wait_closed()
+
+    try:
+        thread.run(stop(), STOP_TIMEOUT)
+    except TimeoutError:
+        log.warning("connections of the ssh console do not end; they are left")
 
 
 async def start_ssh(server: HubServer) -> Any:

@@ -106,17 +106,17 @@ def test_core_c07_terminal_requires_ws_in_any_order(make: Make) -> None:
     assert configured(make(["job", "terminal", "ws"])).configured
 
 
-class Recorder(HubServer):
-    """Writes down which of its methods are called, in order."""
+def recorded(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any) -> Any:
+        self.__dict__.setdefault("calls", []).append(name)
+        return getattr(HubServer, name)(self, *args)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.calls: list[str] = []
+    return method
 
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith(("configure", "before_", "ingest")) and name != "configured":
-            self.__dict__["calls"].append(name)
-        return super().__getattribute__(name)
+
+HOOKS = [name for name in vars(HubServer) if name.startswith(("configure", "before_", "ingest"))]
+Recorder = type("Recorder", (HubServer,), {name: recorded(name) for name in HOOKS})
+"""A hub that writes down which of its methods are called, in order."""
 
 
 def test_core_c08_any_order_is_sorted(make: Make) -> None:

@@ -109,3 +109,18 @@ def test_other_collections_are_silent(state: StateStore) -> None:
     bus.watch(state)
     state.collection("job").insert_one({"_id": 1})
     assert bus.last == 0
+
+
+def test_the_end_of_the_hub_ends_all_readers_after_what_there_is() -> None:
+    bus = EventBus()
+    subscription = bus.subscribe()
+    bus.publish("source", "last")
+    waiting = bus.subscribe()
+    threading.Timer(0.05, bus.close).start()
+    assert list(waiting) == []
+    assert [event.id for event in subscription] == ["last"]
+
+    async def read() -> list[int]:
+        return [event.seq async for event in bus.subscribe(since=0)]
+
+    assert asyncio.run(asyncio.wait_for(read(), 10)) == [1]

@@ -164,7 +164,7 @@ HIDDEN = words("""
 """)
 
 OWED_COMMANDS = {
-    "metadata and inspection": """source_reset update_source_meta source_save_mapping build_save_mapping
+    "metadata and inspection": """source_reset source_save_mapping build_save_mapping
         validate_mapping inspect flatten_inspection_data update_metadata source_save_pydantic_model
         source_pydantic_validation
         source_validations""",
@@ -179,7 +179,7 @@ OWED_COMMANDS = {
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
-OURS = {"cancel", "search", "document", "documents", "load_plugin", "reload"}
+OURS = {"cancel", "count", "search", "document", "documents", "load_plugin", "reload"}
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:
