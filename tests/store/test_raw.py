@@ -76,9 +76,8 @@ def test_one_document_is_itself() -> None:
     assert raw.merge([data]) is data
 
 
-_values = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8) | st.floats(allow_nan=False)
-)
+_numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_values = st.none() | st.booleans() | st.text(max_size=8) | _numbers
 _documents = st.dictionaries(st.sampled_from([*"abcde", "\u00e4"]), st.lists(_values, max_size=3) | _values, max_size=6)
 
 

@@ -17,7 +17,6 @@ from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.order import arrange, compile_sort
 from hubkernel.store.projection import compile_projection
 from hubkernel.store.query import WantedIds, compile_filter, wanted_ids
-from hubkernel.store.sqlite.connection import Pool
 from hubkernel.store.sqlite.files import Folder
 
 _Row = tuple[str, bytes]
@@ -28,10 +27,9 @@ _TRIES = 10
 class SQLiteCollection(Collection):
     """A collection of a :class:`SQLiteStore`. Threading: any thread; an iterator is used by one thread at a time."""
 
-    def __init__(self, folder: Folder, readers: Pool, name: str) -> None:
+    def __init__(self, folder: Folder, name: str) -> None:
         self.name = name
         self._folder = folder
-        self._readers = readers
 
     def count(self, filter: Filter | None = None) -> int:
         if not filter:
@@ -99,7 +97,7 @@ class SQLiteCollection(Collection):
             path = self._folder.file(self._folder.entry(self.name).token)
             # Between the look into the catalog and this line the file may have been swapped away.
             with suppress(FileNotFoundError):
-                return stack.enter_context(self._readers.use(path))
+                return stack.enter_context(self._folder.readers.use(path))
         raise NoSuchCollectionError(f"the file of collection {self.name!r} is gone: load the collection again")
 
     def _select(self, columns: str, start: str | None, stop: str | None, *, down: bool = False) -> Iterator[_Row]:

@@ -39,9 +39,9 @@ class Location:
         return cls(Path(match[1]), int(match[2] or 0))
 
 
-def connect(path: Path, *, max_pages: int = 0) -> sqlite3.Connection:
+def connect(path: Path, *, max_pages: int = 0, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are explicit. May be used by any thread, one at a time."""
-    conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    conn = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     if max_pages:
         conn.execute(f"PRAGMA max_page_count={max_pages}")
     return conn
@@ -134,6 +134,8 @@ class Pool:
             for place in range(len(self._idle) - 1, -1, -1):
                 if self._idle[place][0] == path:
                     return self._idle.pop(place)[1]
+        # A new file may have taken the place of one that is gone: let go of its space.
+        self._close_where(lambda idle: not idle.exists())
         return self._open(path)
 
     def _give_back(self, path: Path, conn: sqlite3.Connection) -> None:

@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hubkernel.store.errors import CollectionExistsError, NoSuchCollectionError
-from hubkernel.store.sqlite.connection import Pool, connect_shared, transaction, translated
+from hubkernel.store.sqlite.connection import Pool, connect_immutable, connect_shared, transaction, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS collections(
@@ -47,6 +47,7 @@ class Folder:
         self.path = path
         self.max_pages = max_pages
         self._catalog = path / "catalog.db"
+        self.readers = Pool(connect_immutable)
         self._pool = Pool(lambda catalog: connect_shared(catalog, _SCHEMA))
         self.names()
 
@@ -64,6 +65,7 @@ class Folder:
         return self.path / f"{token}.lock"
 
     def close(self) -> None:
+        self.readers.close()
         self._pool.close()
 
     def names(self) -> list[str]:
@@ -116,6 +118,8 @@ class Folder:
 
     def erase(self, token: str, *, collection: bool = True) -> None:
         """Unlink all files of a token (its sealed file only if ``collection``). Open readers go on reading."""
+        if collection:
+            self.readers.forget(self.file(token))
         for path in self.path.glob(f"{token}.*"):
             if collection or path.suffix != ".db":
                 path.unlink(missing_ok=True)

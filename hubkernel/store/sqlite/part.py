@@ -21,6 +21,7 @@ from hubkernel.store.sqlite.connection import connect, translated
 PAGE_BYTES = 16384
 CACHE_KIB = 16384
 ROW_BITS = 40
+_BUSY_SECONDS = 0.5
 INSERT = "INSERT INTO documents VALUES(?,?,?,?)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents(
@@ -46,13 +47,12 @@ class Tally:
 
 def create(path: Path, max_pages: int) -> sqlite3.Connection:
     """A connection to a file with the layout of a collection, made if it is missing; nothing is synced on its own."""
-    conn = connect(path, max_pages=max_pages)
+    conn = connect(path, max_pages=max_pages, timeout=_BUSY_SECONDS)
     try:
         conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
         conn.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         conn.execute("PRAGMA synchronous=OFF")
         conn.execute("PRAGMA locking_mode=EXCLUSIVE")
-        conn.execute("PRAGMA busy_timeout=1000")
         conn.executescript(_SCHEMA)
     except BaseException:
         conn.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hubkernel.store.base import DocumentStore
 from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.sqlite.collection import SQLiteCollection
-from hubkernel.store.sqlite.connection import Location, Pool, connect_immutable
+from hubkernel.store.sqlite.connection import Location
 from hubkernel.store.sqlite.files import Folder
 from hubkernel.store.sqlite.writer import SQLiteWriter
 
@@ -21,14 +21,13 @@ class SQLiteStore(DocumentStore):
         location = Location.parse(url)
         self.url = url
         self._folder = Folder(location.path, location.max_pages)
-        self._readers = Pool(connect_immutable)
 
     def names(self) -> list[str]:
         return self._folder.names()
 
     def collection(self, name: str) -> SQLiteCollection:
         self._folder.entry(name)
-        return SQLiteCollection(self._folder, self._readers, name)
+        return SQLiteCollection(self._folder, name)
 
     def __contains__(self, name: object) -> bool:
         try:
@@ -54,10 +53,8 @@ class SQLiteStore(DocumentStore):
         return self._folder.sweep()
 
     def close(self) -> None:
-        self._readers.close()
         self._folder.close()
 
     def _discard(self, token: str | None) -> None:
         if token is not None:
-            self._readers.forget(self._folder.file(token))
             self._folder.erase(token)
