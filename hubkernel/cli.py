@@ -219,7 +219,11 @@ def run_install(options: argparse.Namespace, home: HubHome) -> int:
         "display_name": "Hub" if options.name == "hub" else f"Hub ({options.name})",
         "language": "python",
         "interrupt_mode": "signal",
-        "metadata": {"debugger": True, "supported_features": ["kernel subshells"]},
+        "metadata": {
+            "debugger": True,
+            "supported_encryption": ["curve"],
+            "supported_features": ["kernel subshells"],
+        },
     }
     if options.home:
         spec["env"] = {"HUBKERNEL_HOME": str(home)}
