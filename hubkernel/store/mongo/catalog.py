@@ -169,7 +169,10 @@ class Catalog:
                 old.name = archive
             else:
                 book.discard(old)
-            entry.uuid = self._physical([entry.place])[entry.place]
+            found = self._physical([entry.place])
+            if entry.place not in found:
+                raise StoreError(f"the writer {entry.token!r} has ended: it was swept")
+            entry.uuid = found[entry.place]
             book.entries.append(entry)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:

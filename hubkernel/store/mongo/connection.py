@@ -54,7 +54,7 @@ class Connection:
     def __init__(self, url: str) -> None:
         try:
             parsed = parse_uri(url)
-        except (InvalidURI, ConfigurationError) as error:
+        except (InvalidURI, ConfigurationError, ValueError) as error:
             raise ValueError(f"bad MongoDB url: {error}") from None
         if not parsed["database"]:
             raise ValueError(f"the MongoDB url names no database: use mongodb://{_hosts(parsed)}/database")
@@ -87,9 +87,14 @@ class Connection:
         return self.db.get_collection(name, codec_options=RAW)
 
     def check(self) -> None:
-        """Raises :class:`StoreError` if the server does not answer."""
-        with self.translated():
-            self.client.admin.command("ping")
+        """Raises :class:`StoreError`, closed, if the server does not answer or refuses."""
+        try:
+            with self.translated():
+                self.client.admin.command("ping")
+                self.db.list_collection_names(filter={"name": PREFIX})
+        except BaseException:
+            self.close()
+            raise
 
     def transactions(self) -> bool:
         """Whether the server has them: a replica set or a sharded cluster."""
@@ -111,7 +116,7 @@ class Connection:
             raise self._store_error(error) from error
 
     def _store_error(self, error: PyMongoError) -> StoreError:
-        text = " ".join(str(error).split())[:300]
+        text = " ".join(str(error).partition(", full error:")[0].split())[:300]
         code = error.code if isinstance(error, OperationFailure) else None
         if code in NO_SPACE or "No space left" in text:
             return StoreFullError(f"{self.where}: the server's disk is full: free some space and try again ({text})")
