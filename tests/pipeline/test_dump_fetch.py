@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import importlib.util
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from hubkernel.executors import CancelledWork
 from hubkernel.jobs.context import current
 from hubkernel.pipeline.dump import FetchError, UnpackError
 from hubkernel.pipeline.dump.fetch import Policy, probe, safe_name, shown
@@ -34,7 +34,7 @@ def web() -> Iterator[Web]:
 
 
 def get(web: Web, folder: Path, path: str = "/a") -> bytes:
-    (remote,) = probe(web.url(path), FAST)
+    (remote,) = probe(current(), web.url(path), FAST)
     file = fetch(current(), remote, str(folder), FAST)
     return (folder / "files" / file.name).read_bytes()
 
@@ -62,7 +62,7 @@ def test_server_without_ranges(web: Web, tmp_path: Path) -> None:
 
 def test_file_that_changed_in_between_is_not_mixed(web: Web, tmp_path: Path) -> None:
     web["/a"] = Resource(BODY, etag='"1"', faults=[Cut(1000)] * 3)
-    (remote,) = probe(web.url("/a"), FAST)
+    (remote,) = probe(current(), web.url("/a"), FAST)
     with pytest.raises(FetchError):
         fetch(current(), remote, str(tmp_path), FAST)
     new = BODY[::-1]
@@ -105,16 +105,39 @@ def test_refusal_is_not_retried(web: Web, tmp_path: Path, code: int) -> None:
 @pytest.mark.parametrize("code", [403, 405, 501])
 def test_server_that_knows_no_head(web: Web, tmp_path: Path, code: int) -> None:
     web["/a"] = Resource(BODY, head=code)
-    (remote,) = probe(web.url("/a"), FAST)
+    (remote,) = probe(current(), web.url("/a"), FAST)
     assert remote.size == len(BODY) and remote.modified is not None
     assert get(web, tmp_path) == BODY
+
+
+class Impatient(type(current())):  # type: ignore[misc]
+    """A job that is cancelled as soon as half of the file is here."""
+
+    def __init__(self, web: Web, part: Path) -> None:
+        self.web = web
+        self.part = part
+
+    def check(self) -> None:
+        if self.web.halfway.is_set() and self.part.exists() and self.part.stat().st_size:
+            raise CancelledWork
+
+
+def test_cancel_does_not_wait_for_a_silent_server(web: Web, tmp_path: Path) -> None:
+    web["/a"] = Resource(BODY * 100)
+    web.gate = threading.Event()
+    (remote,) = probe(current(), web.url("/a"), FAST)
+    with pytest.raises(CancelledWork):
+        fetch(Impatient(web, tmp_path / "parts" / "a.part"), remote, str(tmp_path), FAST)
+    assert not web.gate.is_set()
+    web.gate.set()
+    assert get(web, tmp_path) == BODY * 100
 
 
 def test_nobody_listens() -> None:
     with web_server() as web:
         url = web.url("/a")
     with pytest.raises(FetchError, match=rf"^{url}: .*\(tried 3 times\)$"):
-        probe(url, FAST)
+        probe(current(), url, FAST)
 
 
 def test_encoded_answer_is_decoded(web: Web, tmp_path: Path) -> None:
@@ -148,7 +171,7 @@ def test_name_that_a_server_gives_stays_inside(web: Web, tmp_path: Path) -> None
     header = 'attachment; filename="../../evil.txt"'
     web["/download"] = Resource(BODY, headers={"Content-Disposition": header})
     get_from = tmp_path / "in"
-    (remote,) = probe(web.url("/download"), FAST)
+    (remote,) = probe(current(), web.url("/download"), FAST)
     assert remote.name == "evil.txt"
     fetch(current(), remote, str(get_from), FAST)
     assert [file.name for file in tmp_path.rglob("evil.txt")] == ["evil.txt"]
@@ -281,17 +304,25 @@ def test_dataload_c33_kill_in_the_middle_of_a_download(web: Web, tmp_path: Path)
         assert not (bench.context.archive / "src" / ".incoming").exists()
 
 
-def test_full_disk_is_one_error_and_loses_nothing(web: Web, tmp_path: Path) -> None:
-    limit = "import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
-    web["/a"] = Resource(b"old")
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.gz", gzip.compress(bytes(3 << 20))), ("b", bytes(3 << 20))],
+    ids=["unpacked", "downloaded"],
+)
+def test_full_disk_is_one_error_and_loses_nothing(web: Web, tmp_path: Path, name: str, content: bytes) -> None:
+    web[f"/{name}"] = Resource(gzip.compress(b"old"))
     with bench_in(tmp_path) as bench:
-        bench.plugin("src", web.url("/a"))
+        bench.plugin("src", web.url(f"/{name}"), uncompress=True)
         bench.dump("src")
-        web["/a"] = Resource(os.urandom(3 << 20), modified=1_700_000_000 + DAY)
-        _, errors = start_dump(tmp_path, limit).communicate(timeout=60)
+        before = bench.files("src")
+        web[f"/{name}"] = Resource(content, modified=1_700_000_000 + DAY)
+        _, errors = start_dump(tmp_path, LIMIT).communicate(timeout=60)
         assert "DiskFullError: disk full while writing" in errors.splitlines()[-1]
         doc = bench.doc("src")
         assert doc["download"]["status"] == "failed" and doc["download"]["err"].startswith("disk full while writing")
-        assert bench.files("src") == {"a": b"old"}
+        assert bench.files("src") == before
         assert bench.dump("src") == "2023-11-15"
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1 << 20
+        assert bench.files("src")[name] == content

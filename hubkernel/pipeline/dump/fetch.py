@@ -6,13 +6,13 @@ gets its own name only when it is complete and on disk.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
+_LOOK_UP = 0.2
+"""Seconds between two looks whether the job was cancelled."""
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 _NO_HEAD = {400, 403, 405, 501}
 """Answers to a HEAD request by servers that only understand GET."""
@@ -51,13 +53,13 @@ class Policy:
     connect_timeout: float = 15.0
 
 
-def probe(url: str, policy: Policy) -> list[RemoteFile]:
+def probe(worker: Worker, url: str, policy: Policy) -> list[RemoteFile]:
     """The files behind an url: one, or those of a folder (``file://`` only). Raises :class:`FetchError`."""
     scheme = urlsplit(url).scheme.lower()
     if scheme == "file":
         return list(_local_files(url))
     if scheme in ("http", "https"):
-        return [_http_file(url, policy)]
+        return [_stoppable(worker, _http_file(url, policy))]
     raise FetchError(f"{shown(url)}: the protocol {scheme}:// cannot be dumped yet; use http, https or file")
 
 
@@ -68,11 +70,11 @@ def download(worker: Worker, remote: RemoteFile, target: Path, part: Path, polic
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part.parent.mkdir(parents=True, exist_ok=True)
-    with _full_disk_explained(part):
+    with full_disk_explained(part):
         if urlsplit(remote.url).scheme.lower() == "file":
             digest = _copy(worker, remote, part)
         else:
-            digest = _Download(worker, remote, part, policy).run()
+            digest = _stoppable(worker, _Download(worker, remote, part, policy).run())
     size = part.stat().st_size
     part.replace(target)
     sync_folder(target.parent)
@@ -93,7 +95,8 @@ def safe_name(name: str) -> str:
 
 
 @contextmanager
-def _full_disk_explained(file: Path) -> Iterator[None]:
+def full_disk_explained(file: Path) -> Iterator[None]:
+    """Turns the system's error into :class:`DiskFullError`, which names the file and the room there is."""
     try:
         yield
     except OSError as error:
@@ -179,24 +182,41 @@ def _sync(writer: Any) -> None:
 # --- http(s):// -----------------------------------------------------------------------------------------------------
 
 
-def _client(policy: Policy) -> httpx.Client:
+def _stoppable(worker: Worker, action: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end in this thread; a cancelled job ends it at once, however silent the server is."""
+
+    async def run() -> T:
+        task = asyncio.ensure_future(action)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=_LOOK_UP)
+                worker.check()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        return task.result()
+
+    return asyncio.run(run())
+
+
+def _client(policy: Policy) -> httpx.AsyncClient:
     import httpx
 
     timeout = httpx.Timeout(policy.timeout, connect=policy.connect_timeout)
     headers = {"Accept-Encoding": "identity", "User-Agent": "hubkernel"}
-    return httpx.Client(follow_redirects=True, timeout=timeout, headers=headers)
+    return httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers)
 
 
-def _http_file(url: str, policy: Policy) -> RemoteFile:
-    def look(client: httpx.Client) -> RemoteFile:
-        response = client.head(url)
+async def _http_file(url: str, policy: Policy) -> RemoteFile:
+    async def look() -> RemoteFile:
+        response = await client.head(url)
         if response.status_code not in _NO_HEAD:
             return _described(url, _checked(response, url))
-        with client.stream("GET", url) as response:
+        async with client.stream("GET", url) as response:
             return _described(url, _checked(response, url))
 
-    with _client(policy) as client:
-        return _patiently(lambda: look(client), url, policy, lambda: 0)
+    async with _client(policy) as client:
+        return await _patiently(look, url, policy, lambda: 0)
 
 
 def _described(url: str, response: httpx.Response) -> RemoteFile:
@@ -244,14 +264,14 @@ def _checked(response: httpx.Response, url: str) -> httpx.Response:
     raise _Retry(message, float(after) if after.isdigit() else None)
 
 
-def _patiently(action: Callable[[], T], url: str, policy: Policy, gained: Callable[[], int]) -> T:
+async def _patiently(action: Callable[[], Awaitable[T]], url: str, policy: Policy, gained: Callable[[], int]) -> T:
     """Try until it works, or until ``policy.attempts`` tries in a row brought less than a MiB more (``gained``)."""
     import httpx
 
     failures, best = 0, gained()
     while True:
         try:
-            return action()
+            return await action()
         except (httpx.TransportError, _Retry) as error:
             last = error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
@@ -261,7 +281,7 @@ def _patiently(action: Callable[[], T], url: str, policy: Policy, gained: Callab
         if failures >= policy.attempts:
             raise FetchError(_gave_up(last, url, policy.attempts)) from None
         wait = last.wait if isinstance(last, _Retry) else None
-        time.sleep(min(60.0, policy.backoff * 2 ** max(failures - 1, 0) if wait is None else wait))
+        await asyncio.sleep(min(60.0, policy.backoff * 2 ** max(failures - 1, 0) if wait is None else wait))
 
 
 def _gave_up(error: Exception, url: str, attempts: int) -> str:
@@ -279,31 +299,31 @@ class _Download:
         self.part = part
         self.policy = policy
 
-    def run(self) -> str:
-        with _client(self.policy) as client:
-            return _patiently(lambda: self._once(client), self.remote.url, self.policy, self._size)
+    async def run(self) -> str:
+        """Returns the SHA-256 of the file."""
+        async with _client(self.policy) as client:
+            return await _patiently(lambda: self._once(client), self.remote.url, self.policy, self._size)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _once(self, client: httpx.Client) -> str:
-        self.worker.check()
+    async def _once(self, client: httpx.AsyncClient) -> str:
         validator = self.remote.validator()
         have = self._size() if validator else 0
         headers = {"Range": f"bytes={have}-", "If-Range": validator} if have and validator else {}
-        with client.stream("GET", self.remote.url, headers=headers) as response:
+        async with client.stream("GET", self.remote.url, headers=headers) as response:
             if response.status_code == 416:
                 self.part.unlink()
                 raise _Retry(f"{shown(self.remote.url)}: the server cannot go on at byte {have}", 0)
             _checked(response, self.remote.url)
             start = have if self._goes_on(response, have) else 0
-            return self._receive(response, start)
+            return await self._receive(response, start)
 
     def _goes_on(self, response: httpx.Response, have: int) -> bool:
         said = response.headers.get("content-range", "")
         return response.status_code == 206 and said.startswith(f"bytes {have}-")
 
-    def _receive(self, response: httpx.Response, start: int) -> str:
+    async def _receive(self, response: httpx.Response, start: int) -> str:
         if response.status_code == 206 and not start:
             self.part.unlink(missing_ok=True)
             raise _Retry(f"{shown(self.remote.url)}: the server sent another range than asked for", 0)
@@ -312,7 +332,7 @@ class _Download:
             digest = _hash_of(file, start)
             file.truncate(start)
             file.seek(start)
-            for chunk in response.iter_bytes():  # as they come: what is here when the connection breaks is kept
+            async for chunk in response.aiter_bytes():  # as they come: what is here when the connection breaks is kept
                 digest.update(chunk)
                 file.write(chunk)
                 self.worker.progress(file.tell(), total or self.remote.size, self.remote.name)

@@ -13,6 +13,7 @@ from hubkernel.executors.base import OnProgress
 from hubkernel.jobs.context import JobContext, current
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump import steps
+from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.fetch import Policy
 from hubkernel.pipeline.dump.models import Release, ReleaseFile, RemoteFile
 from hubkernel.pipeline.dump.state import SourceState
@@ -75,8 +76,8 @@ class DumpRun:
             return await self._check()
         try:
             return await self._run()
-        except (CancelledWork, asyncio.CancelledError) as error:
-            self.state.fail(error, self.started, status="canceled")
+        except (CancelledWork, asyncio.CancelledError):
+            self.state.fail(DumpError("cancelled; the next dump goes on where it was"), self.started, status="canceled")
             raise
         except Exception as error:
             self.state.log(f"failed: {error}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from hubkernel.executors import Worker
 from hubkernel.pipeline.dump.errors import DumpError
-from hubkernel.pipeline.dump.fetch import Policy, download, probe, sync_folder
+from hubkernel.pipeline.dump.fetch import Policy, download, full_disk_explained, probe, sync_folder
 from hubkernel.pipeline.dump.models import Release, ReleaseFile, RemoteFile
 from hubkernel.pipeline.dump.unpack import is_archive, unpack
 from hubkernel.pipeline.plugins.loader import load_function
@@ -24,7 +24,7 @@ def look(worker: Worker, urls: list[str], policy: Policy) -> list[RemoteFile]:
     taken: set[str] = set()
     for url in urls:
         worker.check()
-        for file in probe(url, policy):
+        for file in probe(worker, url, policy):
             name = _free_name(file.name, taken)
             if name != file.name:
                 worker.log(f"{file.name} is there twice; that of {file.url} becomes {name}")
@@ -140,7 +140,8 @@ def assemble(worker: Worker, release: Release, fresh_names: list[str], incoming:
         for name in (file.name, *members):
             _link(origin / name, folder / name)
         file.members = members
-    _unpack_all(worker, release, folder)
+    with full_disk_explained(folder):
+        _unpack_all(worker, release, folder)
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o444)
