@@ -45,7 +45,7 @@ def clock(at: float | None) -> str:
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table of work: its header, then ``rows``, with one value for each of :data:`COLUMNS`."""
-    header = "|".join(title.center(width) for title, width, _ in COLUMNS)
+    header = "|".join(f"{title:^{width}}" for title, width, _ in COLUMNS)
     return [header, *("|".join(_cells(row)) for row in rows)]
 
 

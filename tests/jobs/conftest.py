@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from hubkernel.jobs import JobManager
 from hubkernel.store import StateStore, open_state
@@ -14,6 +15,8 @@ from hubkernel.store import StateStore, open_state
 SECONDS = 30
 EXECUTORS = {"process": "process://?workers=2&grace=0.1", "thread": "thread://?workers=2&grace=0.1"}
 Make = Callable[..., JobManager]
+settings.register_profile("jobs", deadline=None)  # a busy machine is not a failure
+settings.load_profile("jobs")
 
 
 class Events(list[tuple[str, int, str, dict[str, Any]]]):
