@@ -37,6 +37,8 @@ class CommandPrompt:
         try:
             calls = [self._allowed(call) for call in parse_chain(line)]
             return "".join([_shown(await self._run(call)) for call in calls])
+        except PromptError:
+            raise
         except (CommandSyntaxError, CommandError) as error:
             raise PromptError(str(error)) from None
         except Exception as error:

@@ -112,7 +112,7 @@ class HubSSHServerSession(asyncssh.SSHServerSession[str]):
     def __init__(self, name: str, shell: Any) -> None:
         self.name = name
         self.shell = shell
-        self._channel: asyncssh.SSHServerChannel[str] | None = None
+        self._channel: asyncssh.SSHServerChannel[str] | asyncssh.SSHLineEditorChannel | None = None
         self._command: str | None = None
         self._input = ""
         self._ending = False
@@ -200,8 +200,12 @@ class HubSSHServerSession(asyncssh.SSHServerSession[str]):
         self.eof_received()
 
     def break_received(self, msec: int) -> bool:
-        """Called by asyncssh for a break, and for Ctrl-C in the line editor: as Enter on an empty line."""
+        """Called by asyncssh for a break, and for Ctrl-C in the line editor: forgets what was typed of the line, and
+        then is as Enter on an empty one.
+        """
         self._input = ""
+        if isinstance(self._channel, asyncssh.SSHLineEditorChannel):
+            self._channel.clear_input()
         self._write("\n")
         self.eval_lines([""])
         return True

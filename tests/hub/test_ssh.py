@@ -1,0 +1,449 @@
+"""The ssh console, driven by asyncssh's own client on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from argon2 import PasswordHasher
+
+from hubkernel.hub import HubSSHServer, HubSSHServerSession, start_ssh_server
+from hubkernel.hub.commands import Command, CommandDefinition, Role
+from hubkernel.hub.home import HubHome
+from hubkernel.hub.server import HubServer
+from hubkernel.ssh.auth import check_password, valid_user
+from hubkernel.ssh.prompt import CommandPrompt, PromptError
+
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = "correct horse"
+HASH = HASHER.hash(PASSWORD)
+
+
+class Echo:
+    """A shell of the simplest kind."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    async def eval(self, line: str) -> str:
+        self.lines.append(line)
+        await asyncio.sleep(0)
+        if line == "bad":
+            raise PromptError("that was bad")
+        if line == "worse":
+            raise RuntimeError("a bug")
+        return f"<{line}>\n" if line else ""
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, shell: Any, name: str = "Test Hub", **passwords: str) -> AsyncIterator[Any]:
+    server = await start_ssh_server(
+        asyncio.get_running_loop(),
+        name,
+        passwords or {"guest": HASH},
+        keys=[str(tmp_path / name / "host_key")],
+        shell=shell,
+        port=0,
+    )
+    try:
+        yield server
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def login(server: Any, **options: Any) -> Any:
+    options = {"username": "guest", "password": PASSWORD, "client_keys": None, **options}
+    return asyncssh.connect("127.0.0.1", server.port, known_hosts=None, config=None, agent_path=None, **options)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def test_a_command_runs_and_gives_its_status(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, Echo()) as server, login(server) as connection:
+            good = await connection.run("hello")
+            assert (good.stdout, good.stderr, good.exit_status) == ("<hello>\n", "", 0)
+            bad = await connection.run("bad")
+            assert (bad.stdout, bad.stderr, bad.exit_status) == ("", "that was bad\n", 1)
+            bug = await connection.run("worse")
+            assert (bug.stderr, bug.exit_status) == ("RuntimeError: a bug\n", 1)
+
+    run(test)
+
+
+def test_lines_are_answered_in_order_and_the_end_of_input_waits_for_them(tmp_path: Path) -> None:
+    async def test() -> None:
+        shell = Echo()
+        async with serving(tmp_path, shell) as server, login(server) as connection:
+            result = await connection.run(None, input="one\r\ntwo\nbad\nünïcode")
+        assert shell.lines == ["one", "two", "bad", "ünïcode"]
+        assert result.exit_status == 0
+        assert result.stdout == (
+            "\nWelcome to Test Hub, guest!\nhub> "
+            "<one>\nhub> <two>\nhub> that was bad\nhub> <ünïcode>\nhub> Have a good one...\n"
+        )
+
+    run(test)
+
+
+def test_input_in_pieces_of_any_size(tmp_path: Path) -> None:
+    async def test() -> None:
+        shell = Echo()
+        async with serving(tmp_path, shell) as server, login(server) as connection:
+            process = await connection.create_process(encoding=None)
+            for byte in "grün\nlast\n".encode():
+                process.stdin.write(bytes([byte]))
+                await asyncio.sleep(0)
+            process.stdin.write(b"exit\nnever\n")
+            output = await process.stdout.read()
+        assert shell.lines == ["grün", "last"]
+        assert output.decode().endswith("<last>\nhub> Have a good one...\n")
+        assert process.exit_status == 0
+
+    run(test)
+
+
+def test_a_terminal_has_ctrl_d_and_ctrl_c(tmp_path: Path) -> None:
+    async def test() -> None:
+        shell = Echo()
+        async with serving(tmp_path, shell) as server, login(server) as connection:
+            process = await connection.create_process(term_type="xterm")
+            await process.stdout.readuntil("hub> ")
+            process.stdin.write("half\x03")
+            await process.stdout.readuntil("hub> ")
+            process.stdin.write("\x04")
+            output = await process.stdout.read()
+        assert shell.lines[-1] == ""
+        assert "Have a good one..." in output
+        assert process.exit_status == 0
+
+    run(test)
+
+
+def test_without_a_shell_sessions_are_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, None) as server, login(server) as connection:
+            with pytest.raises(asyncssh.ChannelOpenError, match="refused"):
+                await connection.run("hello")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("guest", "wrong"), ("guest", ""), ("nobody", PASSWORD), ("old", "abc"), ("../guest", PASSWORD), ("star", "*")],
+)
+def test_who_may_not_log_in(tmp_path: Path, user: str, password: str) -> None:
+    async def test() -> None:
+        passwords = {"guest": HASH, "old": "abJnggxhB/yWI", "star": "*"}
+        async with serving(tmp_path, Echo(), **passwords) as server:
+            with pytest.raises(asyncssh.PermissionDenied):
+                await login(server, username=user, password=password)
+
+    run(test)
+
+
+def test_a_legacy_hash_names_the_command_that_makes_a_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert not check_password({"guest": "abJnggxhB/yWI"}, "guest", "x")
+    assert "no argon2 hash" in caplog.text
+    assert "PasswordHasher().hash" in caplog.text
+
+
+def test_too_many_wrong_passwords_end_passwords_on_that_connection(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    class Client(asyncssh.SSHClient):
+        def password_auth_requested(self) -> str | None:
+            tried.append("wrong" if len(tried) < 5 else PASSWORD)
+            return tried[-1]
+
+    async def test() -> None:
+        async with serving(tmp_path, Echo()) as server:
+            with pytest.raises((asyncssh.PermissionDenied, asyncssh.DisconnectError)):
+                await login(server, password=None, client_factory=Client)
+
+    run(test)
+    assert 3 <= len(tried) <= 4
+    assert PASSWORD not in tried
+
+
+def authorize(tmp_path: Path, user: str, options: str = "", name: str = "Test Hub") -> asyncssh.SSHKey:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    folder = tmp_path / name / "authorized_keys"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{user}.pub").write_text(f"{options}{key.export_public_key().decode()}")
+    return key
+
+
+def test_keys_open_the_door_of_their_user_only(tmp_path: Path) -> None:
+    async def test() -> None:
+        key = authorize(tmp_path, "alice")
+        (tmp_path / "Test Hub" / "authorized_keys" / "mallory.pub").write_text("no key at all\n")
+        async with serving(tmp_path, Echo()) as server:
+            async with login(server, username="alice", password=None, client_keys=[key]) as connection:
+                assert (await connection.run("x")).stdout == "<x>\n"
+            for other in ("bob", "mallory", "../authorized_keys/alice"):
+                with pytest.raises(asyncssh.PermissionDenied):
+                    await login(server, username=other, password=None, client_keys=[key])
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", ["alice", "a.b-c_9"])
+def test_names_of_users(name: str) -> None:
+    assert valid_user(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "-x", "a b", "x" * 65, "a\n", "é"])
+def test_names_that_are_none(name: str) -> None:
+    assert not valid_user(name)
+
+
+def test_the_host_key_is_made_once_and_private(tmp_path: Path) -> None:
+    async def test() -> None:
+        file = tmp_path / "Test Hub" / "host_key"
+        async with serving(tmp_path, Echo()):
+            first = file.read_bytes()
+        async with serving(tmp_path, Echo()):
+            assert file.read_bytes() == first
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    run(test)
+
+
+def test_it_listens_on_loopback_and_says_when_the_port_is_taken(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, Echo()) as server:
+            hosts = {sock.getsockname()[0] for sock in server._acceptor.sockets}
+            assert hosts == {"127.0.0.1"}
+            keys = [str(tmp_path / "key")]
+            with pytest.raises(OSError, match="in use"):
+                await start_ssh_server(asyncio.get_running_loop(), "x", {}, keys=keys, port=server.port)
+
+    run(test)
+
+
+def test_two_servers_share_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        one, two = Echo(), Echo()
+        other = {"guest": HASHER.hash("other")}
+        async with serving(tmp_path, one, "One") as first, serving(tmp_path, two, "Two", **other) as second:
+            async with login(first) as connection:
+                await connection.run("first")
+            async with login(second, password="other") as connection:
+                await connection.run("second")
+            with pytest.raises(asyncssh.PermissionDenied):
+                await login(first, password="other")
+        assert (one.lines, two.lines) == (["first"], ["second"])
+
+    run(test)
+    assert (HubSSHServer.PASSWORDS, HubSSHServer.SHELL) == ({}, None)
+
+
+def test_closing_ends_the_connections(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, Echo()) as server:
+            connection = await login(server)
+            process = await connection.create_process()
+            await process.stdout.readuntil("hub> ")
+            server.close()
+            await server.wait_closed()
+            await connection.wait_closed()
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", server.port)
+
+    run(test)
+
+
+def test_class_attributes_are_honoured_on_a_subclass() -> None:
+    class Own(HubSSHServer):
+        PASSWORDS = {"me": HASH}
+        SHELL = Echo()
+
+    server = Own()
+    assert server.begin_auth("me") is True
+    assert server.password_auth_supported() is True
+    assert server.validate_password("me", PASSWORD) is True
+    assert server.validate_password("me", "no") is False
+    session = server.session_requested()
+    assert isinstance(session, HubSSHServerSession)
+    assert session.shell is Own.SHELL
+    assert HubSSHServer().session_requested() is False
+    assert HubSSHServer().password_auth_supported() is False
+
+
+def test_each_callback_of_a_session_by_itself() -> None:
+    class Channel:
+        def __init__(self) -> None:
+            self.written: list[str] = []
+            self.status: int | None = None
+
+        def write(self, text: str, datatype: Any = None) -> None:
+            self.written.append(text)
+
+        def exit(self, status: int) -> None:
+            self.status = status
+
+        def is_closing(self) -> bool:
+            return self.status is not None
+
+        def get_extra_info(self, name: str) -> str:
+            return "me"
+
+    async def test() -> None:
+        session, channel, shell = HubSSHServerSession("Hub", Echo()), Channel(), None
+        shell = session.shell
+        session.connection_made(channel)  # type: ignore[arg-type]
+        assert session.shell_requested() is True
+        session.session_started()
+        assert channel.written == ["\nWelcome to Hub, me!\nhub> "]
+        session.data_received("a\nb", None)
+        session.data_received("c\n", None)
+        assert await session.eval_lines(["bad", "d"]) == 1
+        assert shell.lines == ["a", "bc", "bad", "d"]
+        assert session.break_received(10) is True
+        session.soft_eof_received()
+        assert session.eof_received() is True
+        while channel.status is None:
+            await asyncio.sleep(0)
+        assert channel.status == 0
+        assert channel.written[-1] == "Have a good one...\n"
+        session.connection_lost(None)
+
+    run(test)
+
+
+def test_an_exec_request_is_accepted() -> None:
+    assert HubSSHServerSession("Hub", Echo()).exec_requested("x") is True
+
+
+def test_it_is_awaited_on_the_loop_it_is_given() -> None:
+    async def test() -> None:
+        loop = asyncio.new_event_loop()
+        with pytest.raises(RuntimeError, match="awaited on the loop"):
+            await start_ssh_server(loop, "x", {})
+        loop.close()
+
+    run(test)
+
+
+class FakeHub:
+    """A hub as doors see it."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        definitions = {
+            "status": CommandDefinition(lambda: {"a": 1}, tracked=False, role=Role.viewer),
+            "dump": CommandDefinition(self._dump),
+            "setconf": CommandDefinition(lambda name, value: None, role=Role.developer),
+        }
+        self._commands = {name: Command.of(name, definition) for name, definition in definitions.items()}
+
+    def _dump(self, src: str) -> Any:
+        self.ran.append(src)
+
+        async def job() -> str:
+            if src == "broken":
+                raise ValueError("no data")
+            return f"{src} is done"
+
+        return job()
+
+    def commands(self) -> dict[str, Any]:
+        from hubkernel.api import CommandInfo
+
+        return {name: CommandInfo.of(command) for name, command in self._commands.items()}
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self._commands[name](*args, **kwargs)
+
+
+def evaluate(line: str, role: Role = Role.operator) -> tuple[str, list[str]]:
+    hub = FakeHub()
+    return asyncio.run(CommandPrompt(hub, role).eval(line)), hub.ran  # type: ignore[arg-type]
+
+
+def test_the_prompt_runs_commands_and_waits_for_jobs() -> None:
+    assert evaluate('dump("x")') == ("x is done\n", ["x"])
+    assert evaluate("dump x") == ("x is done\n", ["x"])
+    assert evaluate("status")[0] == "{'a': 1}\n"
+    assert evaluate("   ") == ("", [])
+
+
+def test_a_chain_stops_at_the_first_failure() -> None:
+    assert evaluate('dump("x") && dump("y")') == ("x is done\ny is done\n", ["x", "y"])
+    hub = FakeHub()
+    with pytest.raises(PromptError, match="ValueError: no data"):
+        asyncio.run(CommandPrompt(hub).eval('dump("broken") && dump("y")'))  # type: ignore[arg-type]
+    assert hub.ran == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("dmp('x')", "no command 'dmp'; did you mean 'dump'"),
+        ("dump(x)", "x is no literal"),
+        ("dump()", "'src' is missing"),
+        ("__import__('os').system('true')", "no command|only one command"),
+        ("setconf('a', 1)", "setconf is for developers; you are operator"),
+        ("dump('x') && nope()", "no command 'nope'"),
+    ],
+)
+def test_what_the_prompt_refuses(line: str, message: str) -> None:
+    hub = FakeHub()
+    with pytest.raises(PromptError, match=message):
+        asyncio.run(CommandPrompt(hub).eval(line))  # type: ignore[arg-type]
+    assert hub.ran == []
+
+
+def test_a_viewer_may_only_look() -> None:
+    assert evaluate("status", Role.viewer)[0] == "{'a': 1}\n"
+    with pytest.raises(PromptError, match="dump is for operators; you are viewer"):
+        evaluate("dump x", Role.viewer)
+
+
+def test_a_real_hub_over_ssh_with_roles_of_keys(home: HubHome) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home.config_file.write_text(f'ssh_port = {port}\nhub_name = "Mine"\n[ssh_passwords]\nguest = "{HASH}"\n')
+    keys = home.ssh / "authorized_keys"
+    keys.mkdir()
+    viewer = asyncssh.generate_private_key("ssh-ed25519")
+    (keys / "eve.pub").write_text(f'environment="HUB_ROLE=viewer" {viewer.export_public_key().decode()}')
+    server = HubServer.open(home)
+    server.run_in_thread()
+
+    async def test() -> None:
+        class Address:
+            pass
+
+        address = Address()
+        address.port = port  # type: ignore[attr-defined]
+        async with login(address) as connection:
+            assert "'name': 'Mine'" in (await connection.run("status()")).stdout
+            created = await connection.run("create_build_conf things thing ['colors']")
+            assert created.exit_status == 0, created.stderr
+            refused = await connection.run("setconf('hub_name', 'x')")
+            assert (refused.exit_status, refused.stderr) == (1, "setconf is for developers; you are operator\n")
+        async with login(address, username="eve", password=None, client_keys=[viewer]) as connection:
+            assert "things" in (await connection.run("build_config_info")).stdout
+            refused = await connection.run("delete_build_conf things")
+            assert "is for operators; you are viewer" in refused.stderr
+        waiting = await login(address)
+        server.shutdown()
+        await waiting.wait_closed()
+
+    try:
+        run(test)
+    finally:
+        server.shutdown()
