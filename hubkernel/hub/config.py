@@ -92,7 +92,6 @@ class HubConfig(BaseModel):
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
-    use_reloader: bool = _setting(True, "Schedules", "Load a plugin again when its files change.", old="USE_RELOADER")
     ssh_port: int | None = _setting(
         None, "SSH", "Port of the ssh console; unset: no console.", old="HUB_SSH_PORT", ge=0, le=65535
     )

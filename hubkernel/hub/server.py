@@ -117,6 +117,7 @@ class HubServer:
         self.commands: HubCommands = None  # type: ignore[assignment]
         self.extra_commands: HubCommands = None  # type: ignore[assignment]
         self._by_default = features is None
+        self._named_by_config = False
         self._loop_thread: LoopThread | None = None
         self._ssh: Any = None
         self._started = False
@@ -127,8 +128,7 @@ class HubServer:
         """The default hub of a home: the plugins in its folder are the sources. Not configured yet."""
         server = cls(**{"source_list": [], **arguments})
         server.home = home
-        if "name" not in arguments:
-            server.name = server.config.hub_name
+        server._named_by_config = "name" not in arguments
         return server
 
     # What the hub is made of, opened by the first use.
@@ -147,6 +147,8 @@ class HubServer:
         self.home.create()
         state = open_state(self.config.state_url or self.home.state_url)
         self.config = HubConfig.load(self.home, state=state)
+        if self._named_by_config:
+            self.name = self.config.hub_name
         self.bus.watch(state)
         return state
 

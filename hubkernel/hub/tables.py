@@ -37,7 +37,8 @@ PUBLIC = (
     _reads("status", OWN),
     Row("export_command_documents", OWN, "export_command_documents", tracked=False),
     _reads("config", OWN, feature="config"),
-    Row("setconf", OWN, "setconf", role=Role.developer, feature="config"),
+    # Untracked, so that no journal keeps a secret that somebody tried to set and was refused.
+    Row("setconf", OWN, "setconf", tracked=False, role=Role.developer, feature="config"),
     Row("resetconf", OWN, "resetconf", role=Role.developer, feature="config"),
     _reads("source_info", "source_manager", "get_source"),
     Row("dump", "dump_manager", "dump_src"),

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from hubkernel.api import LocalHub
 from hubkernel.hub.commands import BadArgumentsError, UnknownCommandError
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.server import HubError, HubServer
@@ -171,10 +172,18 @@ def test_settings_change_while_it_runs(server: HubServer, home: HubHome) -> None
     again = HubServer.open(home)
     again.run_in_thread()
     try:
-        assert again.config.hub_name == "Mine"
+        assert again.name == again.config.hub_name == "Mine"
         assert done(again, "resetconf") == ["hub_name"]
     finally:
         again.shutdown()
+
+
+def test_a_refused_secret_is_kept_nowhere(server: HubServer, home: HubHome) -> None:
+    with pytest.raises(ValueError, match="ssh_passwords is secret"):
+        LocalHub(server).call("setconf", "ssh_passwords", {"me": "planted-secret"})
+    server.shutdown()
+    found = [path for path in home.root.rglob("*") if path.is_file() and b"planted-secret" in path.read_bytes()]
+    assert found == []
 
 
 def test_backup_and_restore_are_commands(server: HubServer, tmp_path: Path) -> None:
