@@ -6,7 +6,7 @@ There is one hub a process and home, however often one connects.
 
 from __future__ import annotations
 
-import atexit
+import concurrent.futures.thread  # noqa: F401 - its exit handler must be registered before ours, to run after it
 import os
 import threading
 from dataclasses import dataclass
@@ -73,4 +73,5 @@ def _open(home: HubHome, door: str) -> _Embedded:
         raise
 
 
-atexit.register(disconnect)
+# An ordinary atexit function comes too late: by then no thread pool takes work, and ending a job needs one.
+threading._register_atexit(disconnect)  # type: ignore[attr-defined]

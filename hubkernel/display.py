@@ -23,6 +23,7 @@ JOB_MIME = "application/vnd.hubkernel.job+json"
 MAX_ROWS = 50
 MAX_CELL = 80
 LOG_LINES = 12
+BAR = 20
 GAP = 2
 NARROWEST = 8
 NO_TERMINAL = (160, 24)
@@ -110,23 +111,31 @@ def _at(row: Mapping[str, Any], column: Column) -> Any:
 # --------------------------------------------------------------------------------------------------------------- jobs
 
 
+def facts(job: JobHandle) -> list[str]:
+    """What there is to say of a job beside its state: how far it is and what it does, or what came of it."""
+    if job.state == "done":
+        result = job.record.result
+        found = [elapsed(job), "" if result is None else f"→ {shorten(result)}"]
+    elif job.finished:
+        found = [elapsed(job)]
+    else:
+        found = [amount(job), elapsed(job), job.message]
+    return [fact for fact in found if fact]
+
+
 def job_text(job: JobHandle) -> str:
     """One line, and the error of a job that has one."""
-    parts = [f"Job {job.id}", job.command, job.state, amount(job), elapsed(job)]
-    if not job.finished or job.state == "done":
-        parts.append(job.message)
-    line = " · ".join(part for part in parts if part)
+    line = " · ".join([f"Job {job.id}", job.command, job.state, *facts(job)])
     return f"{line}\n{job.error}" if job.error else line
 
 
 def job_line(job: JobHandle, width: int | None = None) -> str:
     """The line that a terminal draws over and over while the job runs, not wider than the terminal."""
-    width = width or shutil.get_terminal_size().columns
+    width = width or shutil.get_terminal_size(NO_TERMINAL).columns
     share = job.progress
-    filled = round(20 * (share or 0.0))
-    bar = "" if share is None else f"[{'#' * filled}{'.' * (20 - filled)}] "
-    line = f"{job.command}  {bar}{amount(job)}  {job.state}  {elapsed(job)}  {job.message}"
-    return shorten(line, max(20, width - 1))
+    filled = round(BAR * (share or 0.0))
+    bar = "" if share is None else f"[{'#' * filled}{'.' * (BAR - filled)}] "
+    return shorten(f"{job.command}  {bar}{job.state}  {'  '.join(facts(job))}", max(20, width - 1))
 
 
 def job_html(job: JobHandle) -> str:
@@ -135,11 +144,10 @@ def job_html(job: JobHandle) -> str:
     bar = f"<progress max='1' value='{share:.4f}'></progress>" if share is not None else "<progress></progress>"
     if job.finished and job.state != "done":
         bar = ""
-    facts = [amount(job), elapsed(job), job.message if not job.error else ""]
     head = f"<b>Job {job.id}</b> <code>{escape(job.command)}</code> <b>{escape(job.state)}</b> {bar} "
     return (
         f"<div class='hubkernel-job' role='status' aria-live='polite'>{head}"
-        f"{escape(' · '.join(fact for fact in facts if fact))}{_error_html(job)}{_log_html(job)}</div>"
+        f"{escape(' · '.join(facts(job)))}{_error_html(job)}{_log_html(job)}</div>"
     )
 
 
@@ -167,6 +175,11 @@ def job_brief(job: JobHandle) -> Bundle:
     """One line, for where the card stands just above."""
     text = job_text(job)
     return {"text/plain": text, "text/html": f"<small>{escape(text)}</small>"}
+
+
+def job_note(job: JobHandle) -> Bundle:
+    """For consoles, which do not change what they have printed: text only. Where HTML is shown, the card has it all."""
+    return {"text/plain": job_text(job), "text/html": ""}
 
 
 # ------------------------------------------------------------------------------------------------------------- tables

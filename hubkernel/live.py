@@ -228,6 +228,11 @@ class Shower:
         self._followed.add(job.id)
         return wait(job, screen_for(self.shell))
 
+    def note(self, job: JobHandle) -> None:
+        """Say how a job that :meth:`wait` has shown has ended, to those who could not see it change."""
+        if is_kernel(self.shell):
+            self.shell.display_pub.publish(display.job_note(job))
+
     def register(self) -> None:
         formatter = self.shell.display_formatter
         formatter.mimebundle_formatter.for_type(JobHandle, self._bundle)

@@ -80,14 +80,14 @@ class HubMagics(Magics):  # type: ignore[misc]
         wait, rest = _split_options(line)
         if rest:
             raise UsageError(f"%%hub takes {NO_WAIT} only; write the commands into the cell, one a line")
-        for text in _command_lines(cell):
-            self._show(self._run(str(self.shell.var_expand(text, depth=1)), wait=wait))
-
-    def _show(self, value: Any) -> None:
         from IPython.display import display as show
 
-        if value is not None:
-            show(value)
+        for text in _command_lines(cell):
+            value = self._run(str(self.shell.var_expand(text, depth=1)), wait=wait)
+            if wait and isinstance(value, JobHandle):
+                self._shower.note(value)
+            elif value is not None:
+                show(value)
 
     def _run(self, text: str, *, wait: bool) -> Any:
         value: Any = None

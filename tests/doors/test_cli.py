@@ -204,7 +204,7 @@ def test_the_packaged_spec_is_the_installed_one_but_for_the_python(tmp_path: Pat
     assert {**installed, "argv": ["python", *installed["argv"][1:]]} == packaged
 
 
-# --------------------------------------------------------------------------------------------------------- what it costs
+# -------------------------------------------------------------------------------------------------------- what it costs
 
 HEAVY = {
     "IPython",
