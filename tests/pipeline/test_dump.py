@@ -186,6 +186,28 @@ def test_dataload_c35_uncompress(bench: Bench, web: Web) -> None:
     assert bench.files("src")["b.txt"] == b"B" and bench.files("src")["in/e.txt"] == b"e"
 
 
+def test_archive_in_a_folder_is_unpacked_beside_itself(bench: Bench, tmp_path: Path) -> None:
+    import gzip
+
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    for place in (".", "deep"):
+        (tmp_path / "data" / place / "a.txt.gz").write_bytes(gzip.compress(place.encode()))
+    bench.plugin("src", (tmp_path / "data").as_uri(), uncompress=True)
+    bench.dump("src")
+    files = bench.files("src")
+    assert (files["a.txt"], files["deep/a.txt"]) == (b".", b"deep")
+
+
+def test_damaged_description_of_a_release_is_as_none(bench: Bench, web: Web) -> None:
+    two_files(bench, web)
+    bench.dump("src")
+    description = bench.folder("src") / ".hubkernel-release.json"
+    description.unlink()
+    description.write_text("{")
+    bench.dump("src")
+    assert bench.files("src") == {"d1.tsv": b"one\n", "d2.tsv": b"two\n"}
+
+
 def test_uncompress_switched_on_later(bench: Bench, web: Web) -> None:
     import gzip
 

@@ -379,3 +379,15 @@ def test_uploaders_of_a_plugin(tmp_path: Path) -> None:
         plugin.uploader("c")
     with pytest.raises(UnknownPluginError, match="it has a, b"):
         plugin.uploader()
+
+
+def test_load_again_after_a_change(manager: PluginManager) -> None:
+    folder = make(manager.context.plugins / "one")
+    manager.load_all()
+    make(folder, {"version": "1.0"})
+    with pytest.raises(ManifestError):
+        manager.load(folder)
+    assert list(manager.plugins) == ["one"]
+    make(folder, changed(name="renamed"))
+    manager.load(folder)
+    assert list(manager.plugins) == ["renamed"]

@@ -84,9 +84,9 @@ class Release(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> Release | None:
         """The release in ``folder``; None if there is none that is complete."""
-        file = folder / MANIFEST
-        if not file.is_file():
+        try:
+            release = cls.model_validate_json((folder / MANIFEST).read_bytes())
+        except (OSError, ValueError):
             return None
-        release = cls.model_validate_json(file.read_bytes())
         names = [name for entry in release.files for name in (entry.name, *entry.members)]
         return release if all((folder / name).is_file() for name in names) else None

@@ -153,7 +153,9 @@ def _unpack_all(worker: Worker, release: Release, folder: Path) -> None:
     for file in release.files:
         if release.uncompress and is_archive(file.name) and not file.members:
             worker.log(f"unpacking {file.name}")
-            file.members = unpack(worker, folder / file.name, folder)
+            archive = folder / file.name
+            beside = archive.parent.relative_to(folder)
+            file.members = [(beside / name).as_posix() for name in unpack(worker, archive, archive.parent)]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -116,29 +116,23 @@ class PluginManager:
 
     def load_all(self) -> None:
         """Load every plugin there is, anew. What is wrong goes to :attr:`broken`."""
-        self.plugins.clear()
-        self.broken.clear()
+        found = _Found()
         for folder in self._folders():
-            self._try_load(folder)
+            found.try_load(folder)
         for source in self.sources:
-            self._load_source(source)
+            found.load_source(source)
+        self.plugins, self.broken = found.plugins, found.broken
 
     def load(self, folder: Path) -> Plugin:
-        """Load (again) the plugin of one folder. Raises :class:`PluginError`."""
-        plugin = load_plugin(Path(folder))
-        self._check_names(plugin)
-        self.plugins[plugin.name] = plugin
-        self.broken.pop(plugin.name, None)
-        for warning in plugin.warnings:
-            logger.warning("plugin %s: %s", plugin.name, warning)
-        return plugin
+        """Load (again) the plugin of one folder. Raises :class:`PluginError`; what was loaded before stays then."""
+        return _Found(self.plugins, self.broken).load(Path(folder))
 
     def load_sources(self, sources: Iterable[str | ModuleType] | str | ModuleType) -> None:
         """Add module paths, packages or packages of packages whose folders are plugins, and load them."""
         added = [sources] if isinstance(sources, str | ModuleType) else list(sources)
         self.sources += added
         for source in added:
-            self._load_source(source)
+            _Found(self.plugins, self.broken).load_source(source)
 
     def register(self, folder: Path | str) -> Plugin:
         """Load the plugin of a folder anywhere, and remember it for the next start. Raises :class:`PluginError`."""
@@ -171,13 +165,43 @@ class PluginManager:
         for entry in self.context.state["data_plugin"].find({"plugin.type": "local"}):
             yield Path(entry["plugin"]["url"].removeprefix("local://"))
 
-    def _try_load(self, folder: Path) -> None:
+
+@dataclass
+class _Found:
+    """Plugins as they are found, and what is wrong with the others."""
+
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def load(self, folder: Path) -> Plugin:
+        plugin = load_plugin(folder)
+        self._check_names(plugin)
+        for name in [name for name, other in self.plugins.items() if other.folder == plugin.folder]:
+            del self.plugins[name]  # it may have had another name
+        self.plugins[plugin.name] = plugin
+        self.broken.pop(plugin.name, None)
+        for warning in plugin.warnings:
+            logger.warning("plugin %s: %s", plugin.name, warning)
+        return plugin
+
+    def try_load(self, folder: Path) -> None:
         if any(plugin.folder == folder.resolve() for plugin in self.plugins.values()):
             return
         try:
             self.load(folder)
         except PluginError as error:
             self._break(folder.name, folder, str(error))
+
+    def load_source(self, source: str | ModuleType) -> None:
+        """Load what an entry of ``source_list`` means."""
+        name = source if isinstance(source, str) else source.__name__
+        try:
+            folders = _source_folders(source)
+        except ImportError as error:
+            self._break(name, name, f"source_list: {name} cannot be imported: {error}")
+            return
+        for folder in folders:
+            self.try_load(folder)
 
     def _break(self, name: str, folder: Path | str, reason: str) -> None:
         key = str(folder) if name in self.plugins or name in self.broken else name
@@ -196,16 +220,6 @@ class PluginManager:
             if shared:
                 reason = f"collection {shared[0]!r} belongs to plugin {other.name!r}: rename the uploader"
                 raise ManifestError([Problem(plugin.manifest_file, 1, "uploaders", reason)])
-
-    def _load_source(self, source: str | ModuleType) -> None:
-        name = source if isinstance(source, str) else source.__name__
-        try:
-            folders = _source_folders(source)
-        except ImportError as error:
-            self._break(name, name, f"source_list: {name} cannot be imported: {error}")
-            return
-        for folder in folders:
-            self._try_load(folder)
 
 
 def _source_folders(source: str | ModuleType) -> list[Path]:
