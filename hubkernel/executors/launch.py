@@ -145,7 +145,7 @@ class _Forked(WorkerProcess):
         self._fate = fate
         self._status: int | None = None
         self._lock = threading.Lock()
-        self._ended = False
+        self._told = False
         try:
             self.pid = self._read()
         except BaseException:
@@ -165,15 +165,14 @@ class _Forked(WorkerProcess):
 
     def wait(self, timeout: float) -> int | None:
         with self._lock:
-            if not self._ended and wait([self._fate], timeout):
-                self._ended = True
+            if not self._told and wait([self._fate], timeout):
+                self._told = True  # or never will be, if the fork server is gone
                 with contextlib.suppress(EOFError):
                     self._status = self._read()
             return self._status
 
     def kill(self) -> None:
-        # Once its fate is told the pid may be another's.
-        if not self._ended and not wait([self._fate], 0):
+        if self.wait(0) is None:  # once its fate is told, the pid may be another's
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 

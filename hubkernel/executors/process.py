@@ -13,7 +13,7 @@ from itertools import count
 from multiprocessing.connection import wait
 from typing import Any
 
-from hubkernel.executors.base import WorkerDied
+from hubkernel.executors.base import CancelledWork, WorkerDied
 from hubkernel.executors.launch import Launcher, WorkerProcess, import_path, launcher
 from hubkernel.executors.pool import Lane, PoolExecutor, Work
 from hubkernel.executors.url import names, options
@@ -21,6 +21,8 @@ from hubkernel.executors.wire import describe, dump_call, load_error, load_resul
 from hubkernel.executors.worker import Surroundings
 
 _STATUS_TIMEOUT = 2.0
+TRIES = 3
+"""Workers that may die before they take a piece of work, until it fails."""
 
 
 class ProcessExecutor(PoolExecutor):
@@ -81,28 +83,33 @@ class _ProcessLane(Lane):
         return process.pid if process is not None else None
 
     def run(self, work: Work) -> None:
-        number = next(self._numbers)
-        process = self._hand_over(work, number)
+        for _ in range(TRIES):
+            if work.cancelled:
+                raise CancelledWork("cancelled")
+            number, process = next(self._numbers), self._living()
+            if self._hand_over(process, work, number):
+                self._finish(process, work, number)
+                return
+            self.rest()
+        raise WorkerDied(f"{TRIES} worker processes in a row died before they took {describe(work.function)}")
+
+    def _hand_over(self, process: WorkerProcess, work: Work, number: int) -> bool:
+        """Send the work; False if the worker died before it took it, so that another can."""
         try:
-            self._follow(process, work, number)
+            self._send(process, work, number)
+            return self._next_message(process) is not None
+        except OSError:
+            return False
+
+    def _finish(self, process: WorkerProcess, work: Work, number: int) -> None:
+        try:
+            self._follow(process, work)
         finally:
             with self._lock:
                 self._current = None
             self._tasks += 1
             if self._tasks == self._executor.max_tasks:
                 self.rest()
-
-    def _hand_over(self, work: Work, number: int) -> WorkerProcess:
-        """Send the work to a living worker; one that died while it was idle is replaced."""
-        for _ in range(3):
-            process = self._living()
-            try:
-                self._send(process, work, number)
-            except OSError:
-                self.rest()
-                continue
-            return process
-        raise WorkerDied("no worker process stays alive long enough to take work")
 
     def _living(self) -> WorkerProcess:
         if self._process is not None and wait([self._process.connection, *self._process.sentinels()], 0):
@@ -125,17 +132,9 @@ class _ProcessLane(Lane):
             if work.cancelled:
                 self._stop(work, number)
 
-    def _follow(self, process: WorkerProcess, work: Work, number: int) -> None:
+    def _follow(self, process: WorkerProcess, work: Work) -> None:
         """Pass on what the worker says until it has settled the work, or died."""
-        sources = [process.connection, *process.sentinels()]
-        while True:
-            ready = wait(sources)
-            try:
-                if process.connection not in ready and not process.connection.poll(0):
-                    break
-                message = process.connection.recv()
-            except (EOFError, OSError):
-                break
+        while (message := self._next_message(process)) is not None:
             if message[0] == "report":
                 work.report(*message[2:])
             elif message[0] == "done":
@@ -145,6 +144,21 @@ class _ProcessLane(Lane):
                 work.fail(load_error(*message[2:]))
                 return
         self._died(process, work)
+
+    def _next_message(self, process: WorkerProcess) -> tuple[Any, ...] | None:
+        """What the worker says next; None once it is dead and has said all."""
+        pipe = process.connection
+        sources = [pipe, *process.sentinels()]
+        try:
+            while pipe not in wait(sources):
+                if process.wait(0) is None:
+                    sources = [pipe]  # who would tell of its end is gone: only the pipe does
+                elif not pipe.poll(0):
+                    return None  # dead, although a process that it forked holds the pipe
+            message: tuple[Any, ...] = pipe.recv()
+        except (EOFError, OSError):
+            return None
+        return message
 
     def _died(self, process: WorkerProcess, work: Work) -> None:
         pid, status = process.pid, process.wait(_STATUS_TIMEOUT)

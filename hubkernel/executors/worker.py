@@ -55,6 +55,7 @@ class _Server:
         threading.Thread(target=self._read, name="hubkernel-pipe", daemon=True).start()
         while True:
             number, payload, surroundings = self._work.get()
+            self._send(("taken", number))
             if surroundings is not None:
                 adopt(surroundings)
             self._garbage.begin()

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from hubkernel.executors import CancelledWork, NotSendableError, RemoteError, WorkerDied
+from hubkernel.executors.launch import WorkerProcess
 from hubkernel.executors.process import ProcessExecutor
 from tests.executors import works
 from tests.executors.conformance.test_executor import SECONDS, Begun
@@ -104,6 +105,46 @@ def test_work_outlives_the_death_of_the_fork_server(make: Make) -> None:
     os.kill(pid, signal.SIGKILL)
     assert gone(pid)
     assert executor.submit(works.add, 1).future.result(SECONDS) == 1
+
+
+def test_running_work_outlives_the_death_of_the_fork_server(make: Make, tmp_path: Path) -> None:
+    executor = make(workers=1)
+    begun, gate = Begun(), tmp_path / "gate"
+    handle = executor.submit(works.hold, gate, on_log=begun)
+    begun.wait()
+    assert isinstance(handle.worker, int)
+    server = psutil.Process(handle.worker).ppid()
+    os.kill(server, signal.SIGKILL)
+    assert gone(server)
+    gate.touch()
+    assert handle.future.result(SECONDS) == handle.worker
+    assert executor.submit(works.add, 1).future.result(SECONDS) == 1
+
+
+def test_workers_that_die_before_they_take_work_are_replaced_but_not_for_ever(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = make(workers=1)
+    launched: list[int] = []
+    start = executor._launcher.start
+
+    def still_born() -> WorkerProcess:
+        process = start()
+        launched.append(process.pid)
+        if len(launched) <= deaths:
+            os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(executor._launcher, "start", still_born)
+    deaths = 2
+    assert executor.submit(works.add, 1).future.result(SECONDS) == 1
+    executor = make(workers=1)
+    start, deaths = executor._launcher.start, 10
+    launched.clear()
+    monkeypatch.setattr(executor._launcher, "start", still_born)
+    error = executor.submit(works.add, 1).future.exception(SECONDS)
+    assert isinstance(error, WorkerDied)
+    assert "3 worker processes in a row died before they took tests.executors.works.add" in str(error)
 
 
 def test_work_that_ignores_its_cancel_is_killed_after_the_grace_period(make: Make, tmp_path: Path) -> None:
