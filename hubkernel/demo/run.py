@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import textwrap
 import time
@@ -206,17 +208,24 @@ class Demo:
     def _end(self, seconds: float) -> None:
         steps = "  ".join(f"{name} {spent:.1f} s" for name, spent in self.times.items())
         print(f"\n{steps}  all {seconds:.1f} s")
+        home = shlex.quote(str(self.home))
         print(
             f"""
 What to type next:
-  hubkernel --home {self.home} status
-  hubkernel --home {self.home} exec 'search("hpo", "genes.symbol:FBN1", fields="name")'
-in a notebook or in IPython, with HUBKERNEL_HOME={self.home}:
+  {_command()} --home {home} status
+  {_command()} --home {home} exec 'search("hpo", "genes.symbol:FBN1", fields="name")'
+in a notebook or in IPython, with HUBKERNEL_HOME={home}:
   %load_ext hubkernel
   hub.search("hpo", "name:seizure")
   hub.docs("hpo_terms").to_pandas()
 Your own source: copy a folder in {self.home.plugins} and change its manifest.json and parser.py."""
         )
+
+
+def _command() -> str:
+    """What to type for ``hubkernel`` where the demo was started: it may be in an environment that is not on the path."""
+    own = Path(sys.executable).with_name("hubkernel")
+    return shlex.quote(str(own)) if own.exists() and not shutil.which("hubkernel") else "hubkernel"
 
 
 def _is_uploaded(source: dict[str, Any]) -> bool:
