@@ -224,6 +224,15 @@ def test_what_a_dump_marked_is_uploaded_by_itself(server: HubServer) -> None:
     assert done(server, "count", "colors") == 3
 
 
+def test_a_mark_is_taken_before_the_upload_starts(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = server.state.collection("src_dump")
+    sources.insert_one({"_id": "colors", "pending": ["upload", "other"]})
+    launched: list[Any] = []
+    monkeypatch.setattr(server, "launch", lambda *call: launched.append((call, sources.find_one({"_id": "colors"}))))
+    assert (server.schedules.upload_pending(), server.schedules.upload_pending()) == (["colors"], [])
+    assert launched == [(("upload", "colors"), {"_id": "colors", "pending": ["other"]})]
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     ticks = threading.Event()
     for _ in range(int(seconds * 50)):

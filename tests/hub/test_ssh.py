@@ -152,6 +152,10 @@ def test_who_may_not_log_in(tmp_path: Path, user: str, password: str) -> None:
     run(test)
 
 
+def test_an_empty_password_is_refused_even_if_it_is_the_one() -> None:
+    assert not check_password({"guest": HASHER.hash("")}, "guest", "")
+
+
 def test_a_legacy_hash_names_the_command_that_makes_a_new_one(caplog: pytest.LogCaptureFixture) -> None:
     assert not check_password({"guest": "abJnggxhB/yWI"}, "guest", "x")
     assert "no argon2 hash" in caplog.text
