@@ -148,10 +148,6 @@ def _equal(argument: Any) -> _Test:
     return lambda values: any(value is not MISSING and sort_key(value) == key for value in elements(iter(values)))
 
 
-def _eq(argument: Any) -> _Test:
-    return _equal(argument)
-
-
 def _ne(argument: Any) -> _Test:
     if _is_regex(argument):
         raise UnsupportedQueryError("$ne takes no pattern; use $not")
@@ -287,7 +283,7 @@ def _compile_pattern(argument: Any, options: Any) -> re.Pattern[str]:
 
 _FLAGS = {"i": re.I, "m": re.M, "s": re.S, "x": re.X}
 _OPERATORS: dict[str, Callable[[Any], _Test]] = {
-    "$eq": _eq,
+    "$eq": _equal,
     "$ne": _ne,
     **{name: _compare(name) for name in ("$gt", "$gte", "$lt", "$lte")},
     "$in": _in,

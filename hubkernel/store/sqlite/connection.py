@@ -9,6 +9,7 @@ import re
 import resource
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,9 +102,9 @@ class Pool:
         self._open = open_file
         self._lock = threading.Lock()
         self._idle: list[tuple[Path, sqlite3.Connection]] = []
-        self._pid = os.getpid()
         self._inherited: list[object] = []
         self._closed = False
+        _pools.add(self)
 
     @contextmanager
     def use(self, path: Path) -> Iterator[sqlite3.Connection]:
@@ -130,7 +131,6 @@ class Pool:
 
     def _take(self, path: Path) -> sqlite3.Connection:
         with self._lock:
-            self._notice_fork()
             for place in range(len(self._idle) - 1, -1, -1):
                 if self._idle[place][0] == path:
                     return self._idle.pop(place)[1]
@@ -141,7 +141,6 @@ class Pool:
     def _give_back(self, path: Path, conn: sqlite3.Connection) -> None:
         surplus = [conn]
         with self._lock:
-            self._notice_fork()
             if not self._closed and not conn.in_transaction and path.exists():
                 self._idle.append((path, conn))
                 surplus = [self._idle.pop(0)[1]] if len(self._idle) > _IDLE else []
@@ -150,18 +149,28 @@ class Pool:
 
     def _close_where(self, test: Callable[[Path], bool]) -> None:
         with self._lock:
-            self._notice_fork()
             gone = [conn for path, conn in self._idle if test(path)]
             self._idle = [(path, conn) for path, conn in self._idle if not test(path)]
         for conn in gone:
             conn.close()
 
-    def _notice_fork(self) -> None:
-        if self._pid != os.getpid():
-            # Closing what the parent opened would be a use of it: SQLite forbids that on this side of a fork.
-            self._inherited += self._idle
-            self._idle = []
-            self._pid = os.getpid()
+    def after_fork(self) -> None:
+        """Begin anew in a child; the parent's threads may have held the lock."""
+        # Closing what the parent opened would be a use of it: SQLite forbids that on this side of a fork.
+        self._inherited += self._idle
+        self._idle = []
+        self._lock = threading.Lock()
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

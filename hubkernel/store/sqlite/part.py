@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class SQLitePart(PartWriter):
         conn = self._conn
         if conn is None:
             return
-        with translated(self._path):
+        with self._writing():
             if conn.in_transaction:
                 conn.execute("REPLACE INTO tally VALUES(?,?,?,?,?,?)", astuple(self._tally))
                 conn.execute("COMMIT")
@@ -101,9 +102,11 @@ class SQLitePart(PartWriter):
         """Close without what is not flushed."""
         self.closed = True
         conn, self._conn = self._conn, None
+        fd, self._fd = self._fd, -1
         if conn is not None:
             conn.close()
-            os.close(self._fd)
+        if fd >= 0:
+            os.close(fd)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
@@ -127,16 +130,21 @@ class SQLitePart(PartWriter):
         conn = self._conn
         assert conn is not None
         before = self._tally.documents
+        with self._writing():
+            if not conn.in_transaction:
+                conn.execute("BEGIN IMMEDIATE")
+            conn.executemany(INSERT, self._counted(rows))
+        return self._tally.documents - before
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         with translated(self._path):
             try:
-                if not conn.in_transaction:
-                    conn.execute("BEGIN IMMEDIATE")
-                conn.executemany(INSERT, self._counted(rows))
+                yield
             except sqlite3.Error:
                 # SQLite may have rolled back more than the last row; what was flushed is what there is.
                 self.discard()
                 raise
-        return self._tally.documents - before
 
     def _counted(self, rows: Iterable[_Row]) -> Iterator[_Row]:
         tally = self._tally
