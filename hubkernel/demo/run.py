@@ -223,7 +223,7 @@ Your own source: copy a folder in {self.home.plugins} and change its manifest.js
 
 
 def _command() -> str:
-    """What to type for ``hubkernel`` where the demo was started: it may be in an environment that is not on the path."""
+    """What to type for ``hubkernel``: its full path if its environment is not the one of the shell."""
     own = Path(sys.executable).with_name("hubkernel")
     return shlex.quote(str(own)) if own.exists() and not shutil.which("hubkernel") else "hubkernel"
 
