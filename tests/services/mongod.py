@@ -82,8 +82,9 @@ def probe() -> str:
 class Mongod:
     """One server process. :meth:`start` after :meth:`kill` opens the same files on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cache_gb: float = 0.25) -> None:
         self.folder = folder
+        self.cache_gb = cache_gb
         self.port = _free_port()
         self.url = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +109,7 @@ class Mongod:
             "--bind_ip",
             "127.0.0.1",
         ]
-        command += ["--replSet", "rs0", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
+        command += ["--replSet", "rs0", "--oplogSize", "64", "--wiredTigerCacheSizeGB", str(self.cache_gb)]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--nounixsocket"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

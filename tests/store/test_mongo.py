@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from hubkernel.store import CollectionExistsError, NoSuchCollectionError, StoreError, open_state, open_store
+from hubkernel.store import CollectionExistsError, Duplicate, NoSuchCollectionError, StoreError, open_state, open_store
 from hubkernel.store.mongo import MongoStore, catalog, owner, writer
 from hubkernel.store.mongo.catalog import Catalog
 from tests.store.conformance.conftest import at_database
@@ -253,6 +253,17 @@ def test_a_part_that_was_never_closed_is_named(store: MongoStore) -> None:
     with pytest.raises(StoreError, match="not closed: 3"):
         one.seal()
     one.abort()
+
+
+def test_documents_that_the_server_lost_are_missed(store: MongoStore, db: Database[dict[str, Any]]) -> None:
+    one = store.writer()
+    with one.part() as part:
+        part.write([*numbered(5), *numbered(2)])
+    db[f"hubkernel.new.{one.token}"].delete_one({"_id": "n000003"})
+    with pytest.raises(StoreError, match="lost 1 documents"):
+        one.seal(Duplicate.LAST)
+    one.abort()
+    assert store.names() == []
 
 
 def test_what_another_tool_dropped_is_said(store: MongoStore, db: Database[dict[str, Any]]) -> None:

@@ -93,6 +93,7 @@ class Book:
 class Place:
     """Where a collection's documents were found, and as of which state of the catalog."""
 
+    token: str
     name: str
     version: int
     settled: bool
@@ -118,25 +119,33 @@ class Catalog:
                 self._cached = _book(self._documents.find_one(_KEY) or {})
             return self._cached
 
-    def place(self, token: str) -> Place:
-        """Where the documents of a writer's collection lie. Raises :class:`StoreError` if it is a collection no more.
+    def locate(self, name: str) -> Place:
+        """Where the documents of a collection lie. Raises :class:`NoSuchCollectionError`.
 
-        What is read there was that collection's if the same place is found again afterwards.
+        What is read there is that collection's if :meth:`locate_again` finds the same place afterwards.
         """
+        book = self.read()
+        return self._place(book, book.get(name))
+
+    def locate_again(self, token: str) -> Place:
+        """Where they lie now, whatever they are called. Raises :class:`StoreError` if they are a collection no more."""
         book = self.read()
         entry = book.by_token(token)
         if entry is None:
             raise StoreError("the collection was replaced or dropped while it was being read: open it again")
+        return self._place(book, entry)
+
+    def _place(self, book: Book, entry: Entry) -> Place:
         if book.settled:
-            return Place(entry.place, book.version, settled=True)
+            return Place(entry.token, entry.place, book.version, settled=True)
         with self._connection.translated():
             found = self._physical([entry.place, entry.name])
         for name, identity in found.items():
             if identity == entry.uuid:
-                return Place(name, book.version, settled=False)
+                return Place(entry.token, name, book.version, settled=False)
         if self.read().version == book.version:
             raise StoreError(f"the documents of {entry.name!r} are gone: another tool has dropped {entry.place!r}")
-        return self.place(token)
+        return self.locate_again(entry.token)
 
     def is_there(self, entry: Entry) -> bool:
         """Whether no other tool has dropped the documents."""

@@ -88,9 +88,9 @@ class MongoCollection(Collection):
     def size(self) -> int:
         entry = self._entry()
         with self._connection.translated():
-            names = (self._catalog.place(entry.token).name, f"{HASHES}{entry.token}")
+            names = (self._catalog.locate_again(entry.token).name, f"{HASHES}{entry.token}")
             stats = [self._connection.db.command("collStats", name) for name in names]
-        return sum(int(one["storageSize"] + one["totalIndexSize"]) for one in stats)
+        return sum(int(one.get("storageSize", 0) + one.get("totalIndexSize", 0)) for one in stats)
 
     def _entry(self) -> Entry:
         return self._catalog.read().get(self.name)
@@ -129,16 +129,16 @@ class MongoCollection(Collection):
                 if not cursor_ended(error) or idle > 2 or (given and not resumable):
                     with self._connection.translated():
                         raise
-                self._catalog.place(token)
+                self._catalog.locate_again(token)
 
     def _batches(self, token: str, filter: dict[str, Any], options: dict[str, Any]) -> Iterator[bytes]:
         """One cursor. It belongs to one MongoDB collection, whose first batch shows whether it was the right one."""
         while True:
-            before = self._catalog.place(token)
+            before = self._catalog.locate_again(token)
             raw = self._connection.raw(before.name)
             with raw.find_raw_batches(filter, allow_disk_use=True, **options) as cursor:
                 batch = next(cursor, None)
-                if self._catalog.place(token) != before:
+                if self._catalog.locate_again(token) != before:
                     continue
                 while batch is not None:
                     if batch:
@@ -150,10 +150,9 @@ class MongoCollection(Collection):
         """The answer of this collection's documents and no others."""
         with self._connection.translated():
             while True:
-                token = self._entry().token
-                before = self._catalog.place(token)
+                before = self._catalog.locate(self.name)
                 answer = question(before.name)
-                if self._catalog.place(token) == before:
+                if self._catalog.locate_again(before.token) == before:
                     return answer
 
     def _buckets(
@@ -166,7 +165,7 @@ class MongoCollection(Collection):
                 first = side.find_one({"_id": {"$lte": start}}, {"_id": 1}, sort=[("_id", -1)])
                 start = first["_id"] if first else None
             yield from side.find(id_range(start, stop), fields, sort=[("_id", 1)])
-        self._catalog.place(entry.token)
+        self._catalog.locate_again(entry.token)
 
     def _cuts(self, entry: Entry, parts: int) -> list[str]:
         """The first ids of all parts but the first."""

@@ -33,7 +33,9 @@ PREFIX = "hubkernel."
 """Begins the name of every MongoDB collection that is not a user's."""
 RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 DURABLE = WriteConcern(w="majority", j=True)
-"""Acknowledged writes survive the end of the server, and of the primary."""
+"""Acknowledged writes survive the end of the server, and of the primary; so does all that was written before them."""
+EAGER = WriteConcern(w=1)
+"""For bulk writes that a durable one follows."""
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = frozenset({10334, 17419, 17420})
@@ -64,11 +66,14 @@ class Connection:
         self._defaults: Plain = {} if "serverselectiontimeoutms" in _lower(parsed["options"]) else _TIMEOUT
         self._lock = threading.Lock()
         self._client: tuple[int, MongoClient] | None = None
+        # Clients of a parent process are kept, unused: closing one here would close the parent's connections.
+        self._inherited: list[object] = []
 
     @property
     def client(self) -> MongoClient:
         with self._lock:
             if self._client is None or self._client[0] != os.getpid():
+                self._inherited.append(self._client)
                 self._client = (os.getpid(), MongoClient(self.url, appname="hubkernel", **self._defaults))
             return self._client[1]
 
@@ -85,6 +90,10 @@ class Connection:
     def raw(self, name: str) -> PyMongoCollection:
         """A MongoDB collection whose documents stay bytes."""
         return self.db.get_collection(name, codec_options=RAW)
+
+    def bulk(self, name: str) -> PyMongoCollection:
+        """A MongoDB collection to write much to, before a durable write elsewhere."""
+        return self.db.get_collection(name, write_concern=EAGER)
 
     def check(self) -> None:
         """Raises :class:`StoreError`, closed, if the server does not answer or refuses."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby, islice
 
-from bson import Binary
+from bson import Binary, MaxKey
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 
 from hubkernel.store.base import Duplicate, Fold, WriteReport
 from hubkernel.store.encode import content_hash, decode, encode
-from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError
+from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError, StoreError
 from hubkernel.store.mongo.connection import Connection, rows
 
 Progress = Callable[[int, int], None]
@@ -32,25 +32,28 @@ class Sealing:
     """
 
     def __init__(self, connection: Connection, names: dict[str, str], progress: Progress | None) -> None:
-        self._new = connection.raw(names["new"])
-        self._ids = connection.db[names["ids"]]
-        self._spare = connection.db[names["spare"]]
-        self._hashes = connection.db[names["hashes"]]
+        self._new = connection.bulk(names["new"])
+        self._ids = connection.bulk(names["ids"])
+        self._spare = connection.bulk(names["spare"])
+        self._hashes = connection.bulk(names["hashes"])
         self._progress = progress or _silent
 
     def run(self, received: int, policy: Duplicate, fold: Fold | None) -> WriteReport:
-        """Raises :class:`DuplicateIdError`."""
+        """Raises :class:`DuplicateIdError`. What this writes is durable once the caller has written durably."""
         self._progress(0, received)
-        if self._spare.find_one({}, {"_id": 1}) is not None:
-            self._settle(policy, fold)
+        surplus = self._settle(received, policy, fold)
         documents, size = self._write_hashes(received)
+        if documents + surplus != received:
+            raise _lost(received - documents - surplus)
         self._progress(received, received)
         return WriteReport(received=received, documents=documents, duplicates=received - documents, bytes=size)
 
-    def _settle(self, policy: Duplicate, fold: Fold | None) -> None:
+    def _settle(self, received: int, policy: Duplicate, fold: Fold | None) -> int:
+        """Returns how many documents shared an id with an earlier one."""
         examples: list[str] = []
         surplus = 0
         for few in self._groups():
+            self._progress(0, received)
             changes: list[tuple[str, bytes]] = []
             for doc_id, stored, versions in few:
                 surplus += len(versions) - 1
@@ -63,13 +66,15 @@ class Sealing:
                 self._replace(changes)
         if surplus and policy is Duplicate.ERROR:
             raise _duplicate_error(examples, surplus)
+        return surplus
 
     def _groups(self) -> Iterator[list[tuple[str, bytes | None, list[Version]]]]:
         """``(id, the document that was inserted, all documents)`` of each id with documents set aside."""
-        ids = self._spare_ids()
-        while many := list(islice(ids, _IDS_AT_ONCE)):
+        last = ""
+        while many := self._spare_ids(last):
+            last = many[-1]
             origin = self._origins(set(many))
-            for few in _batches(self._spares(many[0], many[-1])):
+            for few in _batches(self._spares(many[0], last)):
                 yield [*self._with_stored(few, origin)]
 
     def _with_stored(
@@ -79,12 +84,16 @@ class Sealing:
         stored = dict(chain.from_iterable(map(rows, cursor)))
         for doc_id, versions in few:
             data = stored.get(doc_id)
-            known = [] if data is None else [(*origin[doc_id], data)]
-            yield doc_id, data, known + versions
+            if data is not None and doc_id not in origin:
+                raise _lost(1)
+            yield doc_id, data, versions if data is None else [(*origin[doc_id], data), *versions]
 
-    def _spare_ids(self) -> Iterator[str]:
-        cursor = self._spare.find({}, {"_id": 1}, sort=[("_id", 1)])
-        return (doc_id for doc_id, _ in groupby(spare["_id"]["id"] for spare in cursor))
+    def _spare_ids(self, after: str) -> list[str]:
+        """The next ids of documents that were set aside, in order."""
+        behind = {"_id": {"$gt": {"id": after, "part": MaxKey()}}}
+        with self._spare.find(behind, {"_id": 1}, sort=[("_id", 1)]) as cursor:
+            ids = (doc_id for doc_id, _ in groupby(str(spare["_id"]["id"]) for spare in cursor))
+            return list(islice(ids, _IDS_AT_ONCE))
 
     def _origins(self, wanted: set[str]) -> dict[str, tuple[int, int]]:
         """Part and row of the documents that were inserted."""
@@ -129,6 +138,12 @@ class Sealing:
 
     def _write_bucket(self, ids: list[str], hashes: list[bytes]) -> None:
         self._hashes.insert_one({"_id": ids[0], "n": len(ids), "ids": ids, "hashes": Binary(b"".join(hashes))})
+
+
+def _lost(documents: int) -> StoreError:
+    return StoreError(
+        f"the server lost {documents:,} documents that it had accepted (did it fail over?): load them again"
+    )
 
 
 def _duplicate_error(examples: list[str], surplus: int) -> DuplicateIdError:

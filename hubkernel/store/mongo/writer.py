@@ -119,8 +119,7 @@ class MongoWriter(CollectionWriter):
         _living.add(self)
         db[WRITERS].insert_one({"_id": self.token, "owner": owner.me(), "parts": {}, "report": None})
         db[WRITERS].update_one({"_id": self.token}, {"$currentDate": {"beat": True}})
-        for name in (NEW, IDS, SPARE, HASHES):
-            db.create_collection(f"{name}{self.token}")
+        db.create_collection(f"{NEW}{self.token}")
         weakref.finalize(self, self._stop.set)
         threading.Thread(target=_beat, args=(self._connection, self.token, self._stop), daemon=True).start()
 
@@ -252,7 +251,7 @@ class MongoPart(PartWriter):
         self._collection(SPARE).delete_many({"_id.part": self._number, "_id.row": {"$gte": row}})
 
     def _collection(self, prefix: str) -> Any:
-        return self._connection.db[f"{prefix}{self._token}"]
+        return self._connection.bulk(f"{prefix}{self._token}")
 
 
 def _checked(rows: Iterable[tuple[str, bytes]], start: int) -> Iterator[tuple[int, str, bytes]]:
