@@ -178,7 +178,7 @@ class Completer:
         if parameter in _BUILD_PARAMETERS:
             return [(name, "build") for name in build_names(api)]
         if parameter in _INDEX_PARAMETERS:
-            return [(name, "index") for name in _names(api.call("builds"), "_id")]
+            return [(name, "index") for build in api.call("builds") for name in build.get("index") or ()]
         return []
 
 

@@ -137,7 +137,11 @@ class FakeServer:
 
         def builds() -> list[dict[str, Any]]:
             """All builds."""
-            return [{"_id": "hpo_20250116", "status": "success"}]
+            return [{"_id": "hpo_20250116", "status": "success", "index": {"hpo_current": {}}}]
+
+        def search(index: str, q: str = "*") -> dict[str, Any]:
+            """Documents that match."""
+            return {"total": 0, "hits": []}
 
         def build_config_info() -> dict[str, Any]:
             """Configurations."""
@@ -152,6 +156,7 @@ class FakeServer:
         self.extra_commands.update(
             sources=untracked(sources),
             builds=untracked(builds),
+            search=untracked(search),
             build_config_info=untracked(build_config_info),
             documents=untracked(self._documents),
             count=untracked(self._count),

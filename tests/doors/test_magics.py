@@ -180,6 +180,7 @@ def complete(shell: Any, text: str) -> list[str]:
         ("%hub dump src=hpo_t", ["hpo_terms"]),
         ("%hub dump hpo_terms && mer", ["merge"]),
         ("%hub merge hp", ["hpo", "hpo_20250116"]),
+        ("%hub search hpo_c", ["hpo_current"]),
         ("%hub dump('hpo_t", ["hpo_terms"]),
         ('hub.dump("hpo_g', ["hpo_genes"]),
         ('hub.dump("hpo_terms", fo', ["force="]),
