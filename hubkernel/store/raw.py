@@ -29,9 +29,10 @@ def elements(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     end = _document_end(data)
     start = 4
     while start < end:
-        name_end = data.index(0, start + 1)
-        stop = _value_end(data, data[start], name_end + 1)
-        yield data[start + 1 : name_end], start, stop
+        value = data.index(0, start + 1) + 1
+        extra = _COUNTED.get(data[start])
+        stop = _plain_end(data, data[start], value) if extra is None else value + extra + _int32(data, value)[0]
+        yield data[start + 1 : value - 1], start, stop
         start = stop
     if start != end:
         raise ValueError("not a BSON document: an element runs over its end")
@@ -50,21 +51,20 @@ def merge(documents: Sequence[bytes]) -> bytes:
     """
     if len(documents) == 1:
         return documents[0]
-    found: dict[bytes, bytes] = {}
-    for data in documents:
-        first_id = found.get(b"_id")
+    found = {name: documents[0][start:stop] for name, start, stop in elements(documents[0])}
+    first_id = found.get(b"_id")
+    for data in documents[1:]:
         for name, start, stop in elements(data):
             found[name] = data[start:stop]
-        if first_id is not None:
-            found[b"_id"] = first_id
+    if first_id is not None:
+        found[b"_id"] = first_id
     return join(found)
 
 
 def join(found: dict[bytes, bytes]) -> bytes:
     """A document of elements by name (each as :func:`elements` delimits it), ``_id`` first."""
     first = found.get(b"_id", b"")
-    rest = [element for name, element in found.items() if name != b"_id"] if first else list(found.values())
-    body = b"".join([first, *rest])
+    body = b"".join([first, *(element for name, element in found.items() if name != b"_id")])
     size = len(body) + 5
     if size > MAX_BYTES:
         raise DocumentTooLargeError(f"the merged document is {size:,} bytes as BSON; the limit is {MAX_BYTES:,}")
@@ -78,13 +78,11 @@ def _document_end(data: bytes) -> int:
     return len(data) - 1
 
 
-def _value_end(data: bytes, kind: int, start: int) -> int:
-    extra = _COUNTED.get(kind)
-    if extra is not None:
-        return start + extra + int(_int32(data, start)[0])
+def _plain_end(data: bytes, kind: int, value: int) -> int:
+    """Where a value ends that does not begin with its size."""
     size = _FIXED.get(kind)
     if size is not None:
-        return start + size
+        return value + size
     if kind == _REGEX:
-        return data.index(0, data.index(0, start) + 1) + 1
+        return data.index(0, data.index(0, value) + 1) + 1
     raise ValueError(f"not a BSON document: unknown element type {kind:#04x}")
