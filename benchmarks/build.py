@@ -6,15 +6,12 @@ command with its start; the peer is timed from the call of its merge on. What mo
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import sys
 from pathlib import Path
 
-from tests.services.mongod import mongod
-
-from benchmarks.harness import Contender, Run, compare, measured, options, peer_python, scratch, workload
+from benchmarks.harness import Contender, Run, compare, mongod, options, peer_hub, scratch, workload
 from benchmarks.ours import Home
-from benchmarks.upload import PEER_HUB
 
 SOURCES = ("src_a", "src_b", "src_c", "src_d")
 READ, MERGED = 400_000, 175_000
@@ -24,35 +21,33 @@ def ours(home: Home, data: Path) -> Contender:
     home.reset()
     for name in SOURCES:
         home.add(name, data / f"{name}.jsonl")
-        home.execute(f"dump({name!r}) && upload({name!r})")
+        home.execute(f"dump({name!r})")
+        home.execute(f"upload({name!r})")
     home.execute(f"create_build_conf('all', 'gene', {list(SOURCES)!r})")
 
     def run() -> Run:
         figures = home.measure("merge('all', target_name='all_now', force=True)", READ)
-        builds, _ = home.execute("builds('all_now')")
-        if (found := builds[0]["count"]) != MERGED:
+        build, _ = home.execute("build('all_now')")
+        if (found := build["count"]) != MERGED:
             sys.exit(f"ours merged {found} documents, not {MERGED}")
         return figures
 
     def prepare() -> None:
-        home.execute("rmmerge('all_now')")
+        if home.execute("builds()")[0]:
+            home.execute("rmmerge('all_now')")
 
     return Contender("ours: hubkernel exec merge, SQLite", run, prepare)
 
 
 def peer(folder: Path, data: Path, port: int, workers: int) -> Contender:
-    def hub(action: str, *names: str) -> tuple[str, dict[str, float]]:
-        return measured([peer_python(), PEER_HUB, port, data, workers, action, *names], cwd=folder)
-
     for name in SOURCES:
-        hub("upload", name)
+        peer_hub(folder, port, data, workers, "upload", name)
 
     def run() -> Run:
-        output, figures = hub("merge", *SOURCES)
-        inside = json.loads(output.splitlines()[-1])
-        if inside["documents"] != MERGED:
-            sys.exit(f"the peer merged {inside['documents']} documents, not {MERGED}")
-        return Run(READ, inside["wall"], inside["cpu"], figures["rss"])
+        merged = peer_hub(folder, port, data, workers, "merge", *SOURCES)
+        if merged.documents != MERGED:
+            sys.exit(f"the peer merged {merged.documents} documents, not {MERGED}")
+        return dataclasses.replace(merged, documents=READ)
 
     return Contender("peer: its hub's DataBuilder, mongod (mongod's CPU not counted)", run)
 

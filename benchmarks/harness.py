@@ -22,10 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import workloads
+from tests.services.mongod import Mongod
 
 PEER = "biothings[hub,cli]==1.2.2"
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("HUBKERNEL_BENCH_CACHE", ROOT / ".cache"))
+
+
+COLUMNS = {"wall s": 8, "docs/s": 10, "CPU s": 8, "docs/CPU s": 12, "MB": 6, "x our wall": 12, "x our CPU": 11}
+"""Titles and widths of the printed table."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,33 @@ def peer_python() -> Path:
     return folder / "bin" / "python"
 
 
+def peer_hub(folder: Path, *arguments: object) -> Run:
+    """One action of the peer's hub (``benchmarks/peer/hub.py``), timed inside of it from the call on.
+
+    The script is copied out first: the peer asks git for the remote of every source file and fails where there is none.
+    """
+    script = shutil.copy(ROOT / "benchmarks" / "peer" / "hub.py", folder)
+    output, figures = measured([peer_python(), script, *arguments], cwd=folder)
+    inside = json.loads(output.splitlines()[-1])
+    return Run(inside["documents"], inside["wall"], inside["cpu"], figures["rss"])
+
+
 def workload(*names: str) -> Path:
     folder = CACHE / "workloads"
     for name in names:
         workloads.write(folder, name)
     return folder
+
+
+@contextmanager
+def mongod(folder: Path) -> Iterator[Mongod]:
+    """A mongod with memory enough to hold every workload."""
+    server = Mongod(folder, cache_gb=2)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -121,9 +148,7 @@ def report(contenders: list[Contender], load_before: float) -> None:
     counts = sorted({run.documents for item in contenders for run in item.runs})
     print(f"documents: {' / '.join(map(str, counts))}; median of {len(ours.runs)} runs, in turn")
     print(f"load average: {load_before:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
-    print(
-        f"{'':<58}{'wall s':>8}{'docs/s':>10}{'CPU s':>8}{'docs/CPU s':>12}{'MB':>6}{'ours, wall':>12}{'ours, CPU':>11}"
-    )
+    print(" " * 58 + "".join(title.rjust(width) for title, width in COLUMNS.items()))
     for item in contenders:
         wall, cpu = item.median("wall"), item.median("cpu")
         faster = f"{wall / ours.median('wall'):>11.2f}x{cpu / ours.median('cpu'):>10.2f}x" if item is not ours else ""

@@ -16,14 +16,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services.mongod import mongod
-
-from benchmarks.harness import Contender, Run, compare, measured, options, peer_python, scratch, workload
+from benchmarks.harness import (
+    Contender,
+    Run,
+    compare,
+    measured,
+    mongod,
+    options,
+    peer_hub,
+    peer_python,
+    scratch,
+    workload,
+)
 from benchmarks.ours import Home, plugin
 
 NAME = "big"
 DOCUMENTS = 200_000
-PEER_HUB = Path(__file__).parent / "peer" / "hub.py"
 
 
 @contextmanager
@@ -74,12 +82,9 @@ def peer_command(folder: Path, url: str) -> Contender:
     return Contender("peer: biothings-cli dataplugin upload, SQLite", run, prepare)
 
 
-def peer_hub(folder: Path, data: Path, port: int, workers: int) -> Contender:
+def peer_uploader(folder: Path, data: Path, port: int, workers: int) -> Contender:
     def run() -> Run:
-        line = [peer_python(), PEER_HUB, port, data, workers, "upload", NAME]
-        output, figures = measured(line, cwd=folder)
-        inside = json.loads(output.splitlines()[-1])
-        return Run(inside["documents"], inside["wall"], inside["cpu"], figures["rss"])
+        return peer_hub(folder, port, data, workers, "upload", NAME)
 
     return Contender("peer: its hub's uploader, mongod (mongod's CPU not counted)", run)
 
@@ -108,7 +113,7 @@ def main() -> None:
             ours(Home(folder / "home", workers=arguments.workers), data),
             limit(folder, data),
             peer_command(folder / "peer", url),
-            peer_hub(folder, data, server.port, arguments.workers),
+            peer_uploader(folder, data, server.port, arguments.workers),
         ]
         compare(contenders, arguments)
 
