@@ -210,10 +210,10 @@ class HubServer:
         self.configured = True
 
     def before_configure(self) -> None:
-        """Hook triggered before configure(), used eg. to adjust features list. Called once, first of all."""
+        """For subclasses: called once, before anything is configured. The place to change :attr:`features`."""
 
     def before_start(self) -> None:
-        """Hook called once, after everything is configured and repaired, before schedules and consoles start."""
+        """For subclasses: called once, when all is configured and repaired, before schedules and consoles start."""
 
     def clean_features(self, features: Iterable[str]) -> list[str]:
         """``features`` without duplicates."""
@@ -388,8 +388,9 @@ class HubServer:
         return {short: self.managers[key] for short, key in tables.SHORTCUTS.items() if key in self.managers}
 
     def add_api_endpoint(self, endpoint_name: str, command_name: str, method: str, **kwargs: Any) -> None:
-        """Add an API endpoint to expose command named "command_name" using HTTP method "method". **kwargs are used to
-        specify more arguments for EndpointDefinition. Raises :class:`HubError` once the hub is configured.
+        """Offer a command over REST, below ``/endpoint_name``; ``kwargs`` are fields of :class:`EndpointDefinition`.
+
+        Raises :class:`HubError` once the hub is configured.
         """
         if self.configured:
             raise HubError("API endpoint creation must be done before Hub is configured")
@@ -406,9 +407,7 @@ class HubServer:
         check_endpoints(self.api_endpoints, names)
 
     def configure_readonly_api_endpoints(self) -> None:
-        """Assuming read-write API endpoints have previously been defined (self.api_endpoints set) extract commands and
-        their endpoint definitions only when method is GET.
-        """
+        """Keep of the API's endpoints those that only read (GET). Raises :class:`HubError` if there are none yet."""
         if not self.api_endpoints:
             raise HubError("the API endpoints must be configured before the read-only ones")
         self.readonly_api_endpoints = read_only(self.api_endpoints)
