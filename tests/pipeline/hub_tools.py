@@ -23,10 +23,11 @@ GOOD = "def load(folder):\n    yield {'_id': '1', 'v': 1}\n    yield {'_id': '2'
 class Hub:
     """``hub.plugin(name, code)``, ``hub.upload(name)``, ``hub.documents(name)``."""
 
-    def __init__(self, root: Path, jobs: Any = None, options: str = "") -> None:
-        state = open_state(f"sqlite://{root}/state.db")
+    def __init__(self, root: Path, jobs: Any = None, *, state: str = "", store: str = "") -> None:
+        """Urls of the stores, if they are not to be new ones in ``root``."""
         self.root = root
-        self.context = PipelineContext(root, state, f"sqlite://{root}/store{options}", "", jobs)
+        opened = open_state(state or f"sqlite://{root}/state.db")
+        self.context = PipelineContext(root, opened, store or f"sqlite://{root}/store", "", jobs)
         self.plugins = PluginManager(self.context)
         self.dumps = DumpManager(self.context, self.plugins)
         self.uploads = UploadManager(self.context, self.plugins)

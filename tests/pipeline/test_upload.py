@@ -482,7 +482,7 @@ def test_a_cancelled_upload_leaves_the_old_data_and_says_so(hub: Hub, monkeypatc
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    hub = Hub(tmp_path, options="?max_pages=100")
+    hub = Hub(tmp_path, store=f"sqlite://{tmp_path}/store?max_pages=100")
     hub.plugin("s", GOOD)
     hub.upload("s")
     hub.plugin("s", parser("yield from ({'_id': str(n), 'text': 'x' * 5000} for n in range(2000))"))

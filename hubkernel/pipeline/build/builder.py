@@ -50,6 +50,8 @@ class DataBuilder:
         self.job: JobContext = current()
         self.started = datetime.now(UTC)
         self.warnings: list[str] = []
+        self.total = 0
+        """Source documents to read."""
 
     # What is built
 
@@ -181,6 +183,7 @@ class DataBuilder:
             MergeRange(self.context.store_url, writer.token, number, tuple(plan), start, stop, ids)
             for number, (start, stop) in enumerate(ranges)
         ]
+        self.total = total
         tally = _Tally(self.job, total)
         report = MergeReport(names)
         for part in await all_or_first_error([self._merge_range(work, tally, len(works)) for work in works]):
@@ -206,7 +209,11 @@ class DataBuilder:
     async def _seal(self, writer: CollectionWriter, infos: Sequence[SourceInfo]) -> WriteReport:
         # The writer belongs to this process; and what sealing does is done by the store, outside of Python.
         sealed: WriteReport = await self.job.run(
-            steps.finish, writer, where="thread", description=f"{self.recipe.name}: seal"
+            steps.finish,
+            writer,
+            where="thread",
+            description=f"{self.recipe.name}: seal",
+            on_progress=lambda done, total, message: self.job.progress(self.total, self.total, message),
         )
         now = await asyncio.to_thread(source_infos, self.context.state, [info.collection for info in infos])
         changed = [info.collection for info in infos if now[info.collection].uploaded_at != info.uploaded_at]

@@ -44,6 +44,15 @@ class Tally:
 
         return report
 
+    def sorting(self, collection: str) -> OnProgress:
+        """The callback for the rest: documents are all there, what is left is to bring them in order."""
+
+        def report(done: float, total: float | None, message: str) -> None:
+            share = f" {done / total:.0%}" if total else ""
+            self.job.progress(sum(self.documents.values()), None, f"sorting {collection}{share}")
+
+        return report
+
 
 class UploadRun:
     """One run for one collection."""
@@ -183,7 +192,13 @@ class UploadRun:
         # The writer belongs to this process; and what sealing does is done by the store, outside of Python.
         description = f"{self.collection}: sort and swap"
         report: WriteReport = await self.job.run(
-            steps.finish, self.context.store, writer, work, where="thread", description=description
+            steps.finish,
+            self.context.store,
+            writer,
+            work,
+            where="thread",
+            description=description,
+            on_progress=self.tally.sorting(self.collection),
         )
         return report
 
