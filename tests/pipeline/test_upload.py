@@ -157,9 +157,7 @@ def test_dataload_c54_c55_a_bad_document_is_named_and_nothing_is_lost(hub: Hub, 
 
 def test_a_document_that_is_none_is_named(hub: Hub) -> None:
     hub.plugin("s", parser("yield {'_id': '1'}\n    yield 'gene,symbol'"))
-    with pytest.raises(
-        ParserError, match=r"document 2 from parser:load is a value of type str, not a dict: 'gene"
-    ):
+    with pytest.raises(ParserError, match=r"document 2 from parser:load is a value of type str, not a dict: 'gene"):
         hub.upload("s")
 
 
