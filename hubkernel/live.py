@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from hubkernel import display
@@ -175,7 +176,7 @@ class NotebookScreen:
             bundle = display.job_bundle(job)
             if bundle == self._last:
                 return
-            update, self._id, self._last = self._id is not None, self._id or f"hubkernel-{id(self):x}", bundle
+            update, self._id, self._last = self._id is not None, self._id or f"hubkernel-{uuid.uuid4().hex}", bundle
             self._publish(bundle, transient={"display_id": self._id}, update=update)
 
     def say(self, text: str) -> None:
