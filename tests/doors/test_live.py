@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from hubkernel import live
-from hubkernel.api import JobHandle
+from hubkernel.api import JobCancelledError, JobHandle
 from hubkernel.facade import Hub
 
 
@@ -36,6 +38,8 @@ def test_a_screen_updates_its_own_output(hub: Hub) -> None:
     shown = screen(published)
     shown.draw(job)
     job.cancel()
+    with pytest.raises(JobCancelledError):
+        job.result(10)
     shown.draw(job)
     assert [given["update"] for given in published] == [False, True]
     assert published[0]["transient"] == published[1]["transient"]
