@@ -14,8 +14,18 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
-from hubkernel.store import CollectionExistsError, Duplicate, NoSuchCollectionError, StoreError, open_state, open_store
+from hubkernel.store import (
+    CollectionExistsError,
+    DocumentTooLargeError,
+    Duplicate,
+    NoSuchCollectionError,
+    StoreError,
+    StoreFullError,
+    open_state,
+    open_store,
+)
 from hubkernel.store.mongo import MongoStore, catalog, owner, writer
 from hubkernel.store.mongo.catalog import Catalog
 from tests.store.conformance.conftest import at_database
@@ -182,6 +192,74 @@ def test_a_scan_reads_on_when_the_server_ends_its_cursor(store: MongoStore, db: 
     assert [first, *rest] == [f"{number:05}" for number in range(10, 5010)]
 
 
+@pytest.fixture
+def reader(store: MongoStore) -> Iterator[MongoStore]:
+    opened = MongoStore(store.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def late(reader: MongoStore, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``late(change, ...)`` is done when the reader next knows where to read, and has not yet read."""
+    raw = reader._connection.raw
+
+    def arrange(change: Callable[..., object], *arguments: Any) -> None:
+        def change_first(name: str) -> Any:
+            monkeypatch.setattr(reader._connection, "raw", raw)
+            change(*arguments)
+            return raw(name)
+
+        monkeypatch.setattr(reader._connection, "raw", change_first)
+
+    return arrange
+
+
+def test_a_swap_between_looking_up_and_reading(
+    store: MongoStore, reader: MongoStore, late: Callable[..., None]
+) -> None:
+    load(store, "genes", [{"_id": "old"}])
+    late(load, store, "genes", [{"_id": "1"}])
+    assert [doc_id for doc_id, _ in reader["genes"].scan()] == ["1"]
+    late(load, store, "genes", [{"_id": "2"}])
+    assert reader["genes"].get("2") == {"_id": "2"}
+    late(load, store, "genes", [{"_id": "3"}])
+    with pytest.raises(StoreError, match="replaced or dropped"):
+        list(reader["genes"].get_many(["2", "3"]))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda genes: genes.get("1"),
+        lambda genes: list(genes.scan()),
+        lambda genes: list(genes.find({"_id": "1"}, sort=[("n", 1)])),
+    ],
+)
+def test_a_rename_between_looking_up_and_reading_does_not_look_like_emptiness(
+    store: MongoStore, reader: MongoStore, late: Callable[..., None], read: Callable[[Any], Any]
+) -> None:
+    load(store, "genes", [{"_id": "1"}])
+    late(store.rename, "genes", "moved")
+    with pytest.raises(NoSuchCollectionError, match="'genes'"):
+        read(reader["genes"])
+
+
+def test_what_another_tool_makes_meanwhile_is_not_replaced(
+    store: MongoStore, db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_looking(self: Catalog, book: object, name: str) -> None:
+        db[name].insert_one({"_id": "theirs"})
+
+    monkeypatch.setattr(Catalog, "_must_be_free", not_looking)
+    load(store, "genes", [{"_id": "ours"}])
+    assert ids(store["genes"]) == ["ours"]
+    assert [document["_id"] for document in db["genes"].find()] == ["theirs"]
+    db["genes"].rename("out of the way")
+    MongoStore(store.url).close()
+    assert [document["_id"] for document in db["genes"].find()] == ["ours"]
+
+
 def test_the_lock_of_a_dead_process_is_taken_over(store: MongoStore, db: Database[dict[str, Any]]) -> None:
     load(store, "genes", numbered(1))
     far = time.time() + 3600
@@ -275,16 +353,18 @@ def test_what_another_tool_dropped_is_said(store: MongoStore, db: Database[dict[
     assert store["genes"].count() == 2
 
 
-def test_a_restored_backup_can_be_swapped(store: MongoStore, db: Database[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("archive", [None, "old"])
+def test_a_restored_backup_can_be_swapped(store: MongoStore, db: Database[dict[str, Any]], archive: str | None) -> None:
     """``mongorestore`` gives every collection a new identity."""
     load(store, "genes", numbered(3))
     copies = list(db["genes"].find())
     db["genes"].drop()
     db["genes"].insert_many(copies)
     assert list(store["genes"].find()) == numbered(3)
-    load(store, "genes", numbered(1), archive="old")
-    assert (store["genes"].count(), len(list(store["old"].scan()))) == (1, 3)
-    assert own_names(db) == ["genes", "old"]
+    load(store, "genes", numbered(1), archive=archive)
+    assert store["genes"].count() == len(list(db["genes"].find())) == 1
+    assert own_names(db) == store.names() == (["genes", "old"] if archive else ["genes"])
+    assert archive is None or len(list(store[archive].scan())) == 3
 
 
 def test_urls_options_do_not_weaken_the_store(url: str) -> None:
@@ -304,6 +384,22 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(open_url: C
     assert time.monotonic() - started < 10
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    [
+        (14031, StoreFullError, "disk is full"),
+        (13, StoreError, "check user, password and rights"),
+        (17419, DocumentTooLargeError, "16 MiB"),
+        (11601, StoreError, "operation was interrupted"),
+    ],
+)
+def test_errors_of_the_server_become_one_line(store: MongoStore, code: int, kind: type[StoreError], text: str) -> None:
+    with pytest.raises(kind, match=text) as caught, store._connection.translated():
+        raise OperationFailure("operation was interrupted, full error: {'ok': 0}", code)
+    assert "full error" not in str(caught.value)
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("bad", ["mongodb://127.0.0.1", "mongodb://", "mongodb://a:b:c/x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from hubkernel.store.base import Collection, Document, Filter, Projection, Sort
 from hubkernel.store.encode import HASH_BYTES, decode
-from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry
+from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry, Place
 from hubkernel.store.mongo.connection import Connection, cursor_ended, rows
 from hubkernel.store.order import arrange, compile_sort
 from hubkernel.store.projection import compile_projection
@@ -46,8 +47,9 @@ class MongoCollection(Collection):
 
     def get_many(self, ids: Iterable[str]) -> Iterator[Document]:
         remaining = iter(ids)
+        token = self._entry().token
         while asked := list(islice(remaining, _ASKED_AT_ONCE)):
-            found = self._ask(lambda place, asked=asked: self._among(place, asked))  # type: ignore[misc]
+            found = self._ask(partial(self._among, ids=asked), lambda: self._catalog.locate_again(token))
             for doc_id in asked:
                 if (data := found.get(doc_id)) is not None:
                     yield decode(data)
@@ -112,14 +114,15 @@ class MongoCollection(Collection):
         self, filter: dict[str, Any], options: dict[str, Any], skip: int, *, resumable: bool
     ) -> Iterator[tuple[str, bytes]]:
         """The documents found, from one state of the collection; a lost cursor is opened again behind the last one."""
-        token = self._entry().token
+        locate = partial(self._catalog.locate, self.name)
         limit: int = options["limit"]
         given, last, idle = 0, None, 0
         while True:
             behind = filter if last is None else {"$and": [filter, {"_id": {"$gt": last}}]}
             window = {"skip": 0 if given else skip, "limit": limit - given if limit else 0}
             try:
-                for batch in self._batches(token, behind, options | window):
+                for place, batch in self._batches(locate, behind, options | window):
+                    locate = partial(self._catalog.locate_again, place.token)
                     for last, data in rows(batch):
                         yield last, data
                         given, idle = given + 1, 0
@@ -129,30 +132,33 @@ class MongoCollection(Collection):
                 if not cursor_ended(error) or idle > 2 or (given and not resumable):
                     with self._connection.translated():
                         raise
-                self._catalog.locate_again(token)
 
-    def _batches(self, token: str, filter: dict[str, Any], options: dict[str, Any]) -> Iterator[bytes]:
+    def _batches(
+        self, locate: Callable[[], Place], filter: dict[str, Any], options: dict[str, Any]
+    ) -> Iterator[tuple[Place, bytes]]:
         """One cursor. It belongs to one MongoDB collection, whose first batch shows whether it was the right one."""
         while True:
-            before = self._catalog.locate_again(token)
-            raw = self._connection.raw(before.name)
+            place = locate()
+            raw = self._connection.raw(place.name)
             with raw.find_raw_batches(filter, allow_disk_use=True, **options) as cursor:
                 batch = next(cursor, None)
-                if self._catalog.locate_again(token) != before:
+                if locate() != place:
                     continue
                 while batch is not None:
                     if batch:
-                        yield batch
+                        yield place, batch
                     batch = next(cursor, None)
                 return
 
-    def _ask(self, question: Callable[[str], T]) -> T:
-        """The answer of this collection's documents and no others."""
+    def _ask(self, question: Callable[[str], T], locate: Callable[[], Place] | None = None) -> T:
+        """The answer of the documents that ``locate`` finds (those that have the name now) and no others."""
+        locate = locate or (lambda: self._catalog.locate(self.name))
         with self._connection.translated():
+            place = locate()
             while True:
-                before = self._catalog.locate(self.name)
-                answer = question(before.name)
-                if self._catalog.locate_again(before.token) == before:
+                answer = question(place.name)
+                before, place = place, locate()
+                if place == before:
                     return answer
 
     def _buckets(
