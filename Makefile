@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/.hubkernel
 
-.PHONY: demo notebook test lint types core services interpreters notebooks benchmarks clean
+.PHONY: demo notebook test lint types core services interpreters benchmarks clean
 
 demo: $(VENV)/.installed  ## dump, upload, build, index and query the Human Phenotype Ontology
 	@$(BIN)/hubkernel --home "$(DEMO_HOME)" demo
+	@echo "Or in JupyterLab, with this hub: make notebook"
+
+notebook: $(VENV)/.installed-lab  ## JupyterLab on the demo's hub
+	HUBKERNEL_HOME="$(DEMO_HOME)" $(BIN)/jupyter lab notebooks/01-first-hub.ipynb
 
 test: $(VENV)/.installed-dev lint types core services interpreters  ## everything, on every interpreter there is
 	@echo "make test: all passed"
@@ -40,6 +44,10 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-lab: pyproject.toml $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
