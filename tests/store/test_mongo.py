@@ -228,6 +228,22 @@ def test_a_swap_between_looking_up_and_reading(
         list(reader["genes"].get_many(["2", "3"]))
 
 
+def test_a_swap_that_is_half_done_when_it_is_read(
+    store: MongoStore, reader: MongoStore, late: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old documents have gone to the archive, the new ones have not yet come to the name."""
+    move, done = Catalog._move, count()
+
+    def cut_off() -> None:
+        with monkeypatch.context() as patch, suppress(CrashError):
+            patch.setattr(Catalog, "_move", lambda *args: move(*args) if next(done) < 1 else crash())
+            swap_and_archive(store)
+
+    load(store, "genes", [{"_id": "v1"}])
+    late(cut_off)
+    assert reader["genes"].get("new") == {"_id": "new"}
+
+
 @pytest.mark.parametrize(
     "read",
     [
