@@ -9,8 +9,6 @@ from hubkernel.store.base import (
     StateCollection,
     StateStore,
     WriteReport,
-    open_state,
-    open_store,
 )
 from hubkernel.store.errors import (
     CollectionExistsError,
@@ -23,6 +21,7 @@ from hubkernel.store.errors import (
     UnsupportedQueryError,
     UpdateError,
 )
+from hubkernel.store.opening import open_state, open_store
 
 __all__ = [
     "Collection",
