@@ -77,6 +77,13 @@ def test_a_url_is_taken_literally(tmp_path: Path) -> None:
     assert Location.parse(f"sqlite://{odd}?max_pages=5000") == Location(odd, 5000)
 
 
+def test_a_fourth_slash_names_the_same_folder(store: DocumentStore, folder: Path) -> None:
+    load(store, "c", [{"_id": "a"}])
+    other = open_store(f"sqlite:///{folder}")
+    assert [id for id, _ in other["c"].scan()] == ["a"]
+    other.close()
+
+
 def test_a_committed_collection_is_one_file(store: DocumentStore, folder: Path) -> None:
     writer = store.writer()
     for number in range(3):

@@ -33,11 +33,14 @@ class Location:
 
     @classmethod
     def parse(cls, url: str) -> Location:
-        """Raises ``ValueError`` for anything but ``sqlite:///absolute/path[?max_pages=N]``. The path is literal."""
+        """Raises ``ValueError`` for anything but ``sqlite:///absolute/path[?max_pages=N]``. The path is literal.
+
+        A fourth slash, as other libraries want it before an absolute path, changes nothing.
+        """
         match = re.fullmatch(r"sqlite://(/.+?)(?:\?max_pages=(\d+))?", url, re.DOTALL)
         if match is None:
             raise ValueError(f"bad url {url!r}: use sqlite:///absolute/path")
-        return cls(Path(match[1]), int(match[2] or 0))
+        return cls(Path("/" + match[1].lstrip("/")), int(match[2] or 0))
 
 
 def connect(path: Path, *, max_pages: int = 0, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
