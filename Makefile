@@ -29,7 +29,7 @@ core: $(VENV)/.installed-dev  ## what plain `pytest` runs: no service needed
 	$(BIN)/python -m pytest -m "not service"
 
 services: $(VENV)/.installed-dev  ## what needs a real server; the tests fetch and start it
-	$(BIN)/python -m tests.services --install
+	$(BIN)/python -m tests.services
 	HUBKERNEL_REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m service
 
 interpreters: $(VENV)/.installed-dev  ## the core suite on the other interpreters of this machine

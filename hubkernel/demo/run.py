@@ -194,7 +194,7 @@ class Demo:
         term = self.hub.call("document", INDEX, "HP:0001166")
         print('\nA term by its id: document("hpo", "HP:0001166")')
         print(textwrap.fill(f"{term['name']}: {term['definition']}", 110, initial_indent="  ", subsequent_indent="  "))
-        query = "abnormal heart rhythm"
+        query = "muscle weakness"
         found = self.hub.call("search", INDEX, query, size=3, fields="name")
         print(f'\nFull text: search("hpo", "{query}")  {found["total"]:,} terms, first of all')
         for hit in found["hits"]:
@@ -217,7 +217,7 @@ What to type next:
 in a notebook or in IPython, with HUBKERNEL_HOME={home}:
   %load_ext hubkernel
   hub.search("hpo", "name:seizure")
-  hub.docs("hpo_terms").to_pandas()
+  hub.docs("hpo_terms")
 Your own source: copy a folder in {self.home.plugins} and change its manifest.json and parser.py."""
         )
 
