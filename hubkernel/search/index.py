@@ -10,6 +10,7 @@ import logging
 import shutil
 import threading
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class View:
     settings: dict[str, Any]
     schema: Any
     searcher: Any
+    generation: int = 0
 
 
 class Index:
@@ -59,8 +61,9 @@ class Index:
         self.name = name
         self.folder = folder
         self.lock = threading.RLock()
-        self.scrolls = 0
-        """Open scrolls: while there are any, retired rows stay."""
+        self._pins: Counter[int] = Counter()
+        self._pinning = threading.Lock()
+        self._retired: dict[int, set[int]] = {}
         self.closed = False
         analysis = Analysis(settings.get("analysis"))
         self.mapping = Mapping(mapping, analysis)
@@ -72,6 +75,7 @@ class Index:
         self._pending_bytes = 0
         self._stale_files = False
         self._dirty = False
+        self._generation = 0
         self._open_files()
 
     @classmethod
@@ -150,17 +154,42 @@ class Index:
         retired = self.table.retired()
         self.files.delete(retired)
         self.files.commit()
+        self._generation += 1
+        self._view()
+        self._retired[self._generation] = set(retired).difference(*self._retired.values())
+        unneeded = self._unneeded()
         with self.table.transaction():
             self.table.set_meta("searchable", self.seq)
             if files is not None:
                 self.table.set_meta("files", files)
-            if not self.scrolls:
-                self.table.purge(retired)
+            self.table.purge([seq for generation in unneeded for seq in self._retired[generation]])
+        for generation in unneeded:
+            del self._retired[generation]
         self._dirty = False
-        self._view()
 
     def _view(self) -> None:
-        self.view = View(self.name, self.mapping, self.settings, self.files.schema, self.files.searcher)
+        files = self.files
+        view = View(self.name, self.mapping, self.settings, files.schema, files.searcher, self._generation)
+        with self._pinning:
+            self.view = view
+
+    def _unneeded(self) -> list[int]:
+        """Generations whose retired rows no pinned view, all of them at least that new, can still show."""
+        with self._pinning:
+            oldest = min(self._pins, default=self._generation)
+        return [generation for generation in self._retired if generation <= oldest]
+
+    def pin(self) -> View:
+        """The current view; the rows that it can show stay until :meth:`unpin`."""
+        with self._pinning:
+            self._pins[self.view.generation] += 1
+            return self.view
+
+    def unpin(self, view: View) -> None:
+        with self._pinning:
+            self._pins[view.generation] -= 1
+            if not self._pins[view.generation]:
+                del self._pins[view.generation]
 
     def refresh(self) -> None:
         """Make every write so far visible to searches."""

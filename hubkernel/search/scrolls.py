@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubkernel.search.errors import ApiError, illegal
-from hubkernel.search.index import Index
+from hubkernel.search.index import Index, View
 
 _OPEN_LIMIT = 500
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "micros": 1e-6, "nanos": 1e-9}
@@ -22,6 +22,8 @@ class Part:
     """One index of the search. ``target`` is what :mod:`hubkernel.search.search` needs to show its rows."""
 
     index: Index
+    view: View
+    """Pinned."""
     target: Any
 
 
@@ -50,14 +52,13 @@ class Scrolls:
         self._lock = threading.Lock()
 
     def add(self, scroll: Scroll, keep_alive: str) -> None:
-        """The parts' indices were told already (``index.scrolls += 1``) when their rows were found."""
+        """From now on its views are unpinned here, when it is cleared or expires. 429 if there are too many."""
         self._expire()
         scroll.expires = time.monotonic() + seconds(keep_alive)
         with self._lock:
             if len(self._open) < _OPEN_LIMIT:
                 self._open[scroll.id] = scroll
                 return
-        _release(scroll)
         raise ApiError(
             429, "too_many_scroll_contexts_exception", f"more than {_OPEN_LIMIT} scrolls are open; clear some"
         )
@@ -93,8 +94,7 @@ class Scrolls:
 
 def _release(scroll: Scroll) -> None:
     for part in scroll.parts:
-        with part.index.lock:
-            part.index.scrolls -= 1
+        part.index.unpin(part.view)
 
 
 def seconds(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import tantivy
 from hubkernel.search.aggs import aggregate
 from hubkernel.search.dsl import compile_query
 from hubkernel.search.engine import Engine
-from hubkernel.search.errors import ApiError, QueryError, illegal, parsing_error, unsupported
+from hubkernel.search.errors import QueryError, illegal, parsing_error, unsupported
 from hubkernel.search.index import Index
 from hubkernel.search.queries import MUST, Queries, Query
 from hubkernel.search.scrolls import Part, Scroll
@@ -75,7 +76,6 @@ _REFUSED = frozenset(
         "explain",
     ]
 )
-_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -115,10 +115,6 @@ class Target:
     matching: Query
     """For hits; with the post filter."""
     aggregated: Query
-
-
-class RowsGoneError(Exception):
-    """Rows were removed by a refresh while they were being read: search again, on the new view."""
 
 
 def request(limit: int, body: dict[str, Any] | None, params: Mapping[str, str]) -> Request:
@@ -171,15 +167,7 @@ def search(engine: Engine, expression: str | None, body: Any, params: Mapping[st
     indices = engine.resolve(expression, ignore_missing=params.get("ignore_unavailable") == "true")
     limit = min((int(index.settings.get("max_result_window", 10_000)) for index in indices), default=10_000)
     asked = request(limit, body, params)
-    for attempt in range(_ATTEMPTS):
-        try:
-            answer = _answer(engine, expression, indices, asked)
-            break
-        except RowsGoneError as error:
-            if attempt == _ATTEMPTS - 1:
-                raise ApiError(
-                    503, "search_phase_execution_exception", "the index changes too fast to be read"
-                ) from error
+    answer = _answer(engine, expression, indices, asked)
     return {"took": int((time.monotonic() - started) * 1000), **answer}
 
 
@@ -193,9 +181,16 @@ def count(engine: Engine, expression: str | None, body: Any, params: Mapping[str
 
 
 def _answer(engine: Engine, expression: str | None, indices: list[Index], asked: Request) -> dict[str, Any]:
-    targets = [_target(engine, expression, index, asked) for index in indices]
-    if asked.scroll:
-        return _begin_scroll(engine, targets, asked)
+    with ExitStack() as pins:
+        targets = [_target(engine, expression, index, asked, pins) for index in indices]
+        if asked.scroll:
+            answer = _begin_scroll(engine, targets, asked)
+            pins.pop_all()  # the scroll unpins
+            return answer
+        return _one_page(targets, asked)
+
+
+def _one_page(targets: list[Target], asked: Request) -> dict[str, Any]:
     total, hits = _find(targets, asked, asked.start + asked.size)
     page = hits[asked.start : asked.start + asked.size]
     answer = _shell(len(targets), asked, total, _shown_hits(targets, asked, page))
@@ -206,8 +201,10 @@ def _answer(engine: Engine, expression: str | None, indices: list[Index], asked:
     return answer
 
 
-def _target(engine: Engine, expression: str | None, index: Index, asked: Request) -> Target:
-    queries = Queries(index.view)
+def _target(engine: Engine, expression: str | None, index: Index, asked: Request, pins: ExitStack) -> Target:
+    view = index.pin()
+    pins.callback(index.unpin, view)
+    queries = Queries(view)
     filters = [compile_query(queries, each) for each in engine.alias_filters(index, expression)]
     query = compile_query(queries, asked.body.get("query"))
     if filters:
@@ -291,17 +288,10 @@ def _sorted_search(searcher: Any, query: Query, wanted: int, path: str, key: Key
 
 def _read_keys(target: Target, keys: list[Key], hits: list[Hit]) -> None:
     reader = KeyReader(target.queries, keys)
-    rows = _rows(target.index, [hit.seq for hit in hits]) if reader.needs_source else {}
+    rows = target.index.table.rows([hit.seq for hit in hits]) if reader.needs_source else {}
     for hit in hits:
         row = rows.get(hit.seq)
         hit.keys = reader.read(hit.seq, hit.score, row.source if row is not None else None)
-
-
-def _rows(index: Index, seqs: list[int]) -> dict[int, Row]:
-    rows = index.table.rows(seqs)
-    if len(rows) < len(seqs):
-        raise RowsGoneError
-    return rows
 
 
 # --- showing
@@ -320,7 +310,8 @@ def _shell(shards: int, asked: Request, total: int, hits: list[dict[str, Any]]) 
 
 
 def _shown_hits(targets: list[Target], asked: Request, page: list[Hit]) -> list[dict[str, Any]]:
-    rows = [_rows(target.index, [hit.seq for hit in page if hit.part == part]) for part, target in enumerate(targets)]
+    seqs = [[hit.seq for hit in page if hit.part == part] for part in range(len(targets))]
+    rows = [target.index.table.rows(some) for target, some in zip(targets, seqs, strict=True)]
     readers = [KeyReader(target.queries, asked.sort) for target in targets]
     return [_shown_hit(targets[hit.part], asked, hit, rows[hit.part][hit.seq], readers[hit.part]) for hit in page]
 
@@ -362,21 +353,12 @@ def _fields(target: Target, wanted: Any, row: Row) -> dict[str, list[Any]]:
 def _begin_scroll(engine: Engine, targets: list[Target], asked: Request) -> dict[str, Any]:
     if not asked.size:
         raise illegal("[size] cannot be [0] in a scroll context")
-    for target in targets:
-        with target.index.lock:
-            target.index.scrolls += 1
+    if asked.body.get("aggs", asked.body.get("aggregations")):
+        raise unsupported("aggregations in a scroll")
     everything = max((target.queries.view.searcher.num_docs for target in targets), default=0)
-    try:
-        total, hits = _find(targets, asked, everything)
-        scroll = _made_scroll(targets, asked, total, hits)
-        first = _shell(len(targets), asked, total, _shown_hits(targets, asked, hits[: asked.size]))
-        if specs := asked.body.get("aggs", asked.body.get("aggregations")):
-            raise unsupported(f"aggregations {sorted(specs)} in a scroll")
-    except BaseException:
-        for target in targets:
-            with target.index.lock:
-                target.index.scrolls -= 1
-        raise
+    total, hits = _find(targets, asked, everything)
+    scroll = _made_scroll(targets, asked, total, hits)
+    first = _shell(len(targets), asked, total, _shown_hits(targets, asked, hits[: asked.size]))
     assert asked.scroll is not None
     engine.scrolls.add(scroll, asked.scroll)
     return {"_scroll_id": scroll.id, **first}
@@ -386,7 +368,7 @@ def _made_scroll(targets: list[Target], asked: Request, total: int, hits: list[H
     return Scroll(
         asked=asked,
         total=total,
-        parts=[Part(target.index, target) for target in targets],
+        parts=[Part(target.index, target.queries.view, target) for target in targets],
         order=array("H", (hit.part for hit in hits)),
         seqs=array("q", (hit.seq for hit in hits)),
         scores=array("d", (hit.score if isinstance(hit.score, float) else 0.0 for hit in hits)),

@@ -80,7 +80,7 @@ class IndexManager:
 
     def _recorded(self, env: str) -> list[dict[str, Any]]:
         return [
-            {"index": name, "build_name": build["_id"], **record}
+            {**record, "index": name, "build_name": build["_id"]}
             for build in self.context.state["src_build"].find({}, {"index": 1})
             for name, record in (build.get("index") or {}).items()
             if record.get("environment") == env
