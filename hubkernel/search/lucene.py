@@ -41,7 +41,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """``parts``: a literal as it is, ``None`` before a wildcard character: ``("a", None, "*")`` is ``a*``."""
+    """A word with ``*`` or ``?`` in it."""
 
     field: str | None
     parts: tuple[tuple[bool, str], ...]

@@ -274,7 +274,7 @@ def test_a_count_that_does_not_add_up_fails_the_job(hub: Hub, monkeypatch: pytes
     hub.index("b")
     before = hub.concrete()
     monkeypatch.setattr("hubkernel.pipeline.index.run.load", lambda worker, work: 3)
-    with pytest.raises(IndexingError, match="3 documents were sent .*the index has 0"):
+    with pytest.raises(IndexingError, match=r"3 documents were sent .*the index has 0"):
         hub.index("b")
     assert hub.concrete() == before
 
