@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.harness import measured, options, peer_python, scratch
+from benchmarks.ours import plugin
 
 
 def median_wall(command: Sequence[object], runs: int, folder: Path, env: dict[str, str]) -> float:
@@ -26,6 +27,7 @@ def main() -> None:
     hubkernel = [sys.executable, "-m", "hubkernel.cli"]
     with scratch() as folder:
         env = {"HUBKERNEL_HOME": str(folder / "home")}
+        here = plugin(folder, "listed", "http://127.0.0.1/listed.jsonl")  # the peer lists only inside of a plugin
         commands: dict[str, Sequence[object]] = {
             "bare interpreter": [sys.executable, "-c", "pass"],
             "import hubkernel": [sys.executable, "-c", "import hubkernel"],
@@ -35,7 +37,7 @@ def main() -> None:
             "peer: biothings-cli --help": [peer, "--help"],
             "peer: biothings-cli dataplugin list": [peer, "dataplugin", "list"],
         }
-        medians = {name: median_wall(line, arguments.runs, folder, env) for name, line in commands.items()}
+        medians = {name: median_wall(line, arguments.runs, here, env) for name, line in commands.items()}
     print(f"median of {arguments.runs} runs, wall seconds; load average {os.getloadavg()[0]:.1f}")
     for name, wall in medians.items():
         print(f"{name:<40}{wall:>8.3f}")
