@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
+from pathlib import PurePath
 from typing import Any
 
 from hubkernel.jobs.state import TERMINAL, Life, State
@@ -88,7 +90,7 @@ def clean(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def plain(value: Any) -> Any:
-    """``value`` as plain JSON if it is that (tuples become lists), else its repr."""
+    """``value`` as plain JSON, else its repr. Tuples become lists, dates and times ISO 8601 text, paths text."""
     try:
         found = _plain(value)
     except (TypeError, RecursionError):
@@ -113,6 +115,10 @@ def _plain(value: Any) -> Any:
             return int(value)
         case float() if math.isfinite(value):
             return float(value)
+        case date():
+            return value.isoformat()
+        case PurePath():
+            return clean(str(value))
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict() if all(isinstance(key, str) and "\0" not in key for key in value):

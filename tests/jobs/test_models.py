@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import bson
@@ -29,6 +31,8 @@ class BadRepr:
         (1 << 70, str(1 << 70)),
         ({"a\0b": 1}, "{'a\\x00b': 1}"),
         ("\udc80", "\\udc80"),
+        ({"at": datetime(2025, 1, 16, 12, tzinfo=UTC)}, {"at": "2025-01-16T12:00:00+00:00"}),
+        ([date(2025, 1, 16), PurePosixPath("/a")], ["2025-01-16", "/a"]),
         (BadRepr(), "<BadRepr, whose repr raised ValueError>"),
     ],
 )
