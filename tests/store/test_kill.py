@@ -26,10 +26,10 @@ for version in itertools.count(first):
             part.write({"_id": f"{n * 7 % 1009:04}-{number}", "version": version, "x": "y" * 500} for n in range(600))
     writer.seal("last")
     writer.commit("live")
-    print("committed", version, flush=True)
+    print(f"committed {version}", flush=True)
     state["log"].insert_one({"_id": version})
     state["now"].update_one({"_id": "live"}, {"$set": {"version": version}}, upsert=True)
-    print("noted", version, flush=True)
+    print(f"noted {version}", flush=True)
 """
 
 
@@ -64,6 +64,47 @@ def check_state(state: StateStore, noted: int) -> None:
     now = state["now"].find_one({"_id": "live"})
     assert now is not None
     assert now["version"] in (noted, noted + 1)
+
+
+PART = """
+import os, sys
+from hubkernel.store import open_store
+part = open_store(sys.argv[1]).join(sys.argv[2]).part(int(sys.argv[3]))
+
+def documents(first, count):
+    for n in range(first, first + count):
+        yield {"_id": f"{n:06}", "x": "y" * 1000}
+
+def until_killed():
+    # More than SQLite keeps in memory, so that rows of the open transaction are in the file already.
+    yield from documents(100, 30_000)
+    os.kill(os.getpid(), 9)
+
+part.write(documents(0, 100))
+part.flush()
+part.write(until_killed())
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_killed_part_is_what_was_flushed(tmp_path: Path, number: int) -> None:
+    """The worker of one part dies; its writer lives and may seal what was acknowledged."""
+    store = open_store(f"sqlite://{tmp_path}/store")
+    writer = store.writer()
+    with writer.part(0) as part:
+        part.write([])
+    worker = subprocess.run([sys.executable, "-c", PART, store.url, writer.token, str(number)], check=False)
+    assert worker.returncode == -9
+    assert any(path.stat().st_size > 1 << 23 for path in (tmp_path / "store").glob("*.part"))
+    report = writer.seal()
+    writer.commit("genes")
+    assert (report.received, report.documents) == (100, 100)
+    assert list(store["genes"].find()) == [{"_id": f"{n:06}", "x": "y" * 1000} for n in range(100)]
+    (file,) = [path for path in (tmp_path / "store").glob("*.db") if path.name != "catalog.db"]
+    conn = sqlite3.connect(file)
+    assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    conn.close()
+    store.close()
 
 
 @pytest.mark.timeout(100)

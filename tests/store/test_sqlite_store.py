@@ -223,6 +223,21 @@ def test_a_forked_child_uses_connections_of_its_own(store: DocumentStore) -> Non
     assert store["a"].count() == 100
 
 
+def test_a_child_takes_no_connection_from_its_parent(store: DocumentStore, folder: Path) -> None:
+    catalog = folder / "catalog.db"
+    pool = Pool(connect_immutable)
+    with pool.use(catalog) as idle:
+        pass
+    child = os.fork()
+    if child == 0:
+        with pool.use(catalog) as own:
+            os._exit(0 if own is not idle else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    with pool.use(catalog) as again:
+        assert again is idle
+    pool.close()
+
+
 def test_a_child_does_not_keep_a_dead_writer_alive(store: DocumentStore, folder: Path) -> None:
     code = (
         "import os, sys, time; from hubkernel.store import open_store\n"

@@ -61,8 +61,9 @@ def create(path: Path, max_pages: int) -> sqlite3.Connection:
     return conn
 
 
-def read_tallies(conn: sqlite3.Connection, schema: str = "main") -> list[Tally]:
-    return [Tally(*row) for row in conn.execute(f"SELECT * FROM {schema}.tally ORDER BY part")]
+def read_tallies(conn: sqlite3.Connection) -> list[Tally]:
+    """One tally, or none if nothing was ever flushed."""
+    return [Tally(*row) for row in conn.execute("SELECT * FROM tally")]
 
 
 class SQLitePart(PartWriter):

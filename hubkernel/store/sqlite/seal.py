@@ -55,12 +55,15 @@ class Sealing:
 
     def _run(self, policy: Duplicate, fold: Fold | None) -> WriteReport:
         parts = self._folder.parts(self._token)
+        # Opening a part also rolls back what a killed worker had not flushed: its journal goes by the part's name.
+        tallies = [tally for path in parts for tally in self._tallies(path)]
+        self._total = sum(tally.documents for tally in tallies)
         if parts:
             parts[0].rename(self._path)
         with closing(self._open(self._path)) as conn:
-            tallies = self._gather(conn, parts[1:])
+            self._gather(conn, parts[1:])
             falls = _falls(tallies)
-            received = sum(tally.documents for tally in tallies)
+            received = self._total
             _index(conn)
             duplicates = self._settle(conn, policy, fold) if falls else 0
             size = sum(tally.bytes for tally in tallies)
@@ -93,18 +96,16 @@ class Sealing:
         if self._progress is not None:
             self._progress(done, self._total)
 
-    def _gather(self, conn: sqlite3.Connection, others: list[Path]) -> list[Tally]:
-        tallies = read_tallies(conn)
-        for path in others:
-            with closing(self._open(path)) as part:
-                tallies += read_tallies(part)
-        self._total = sum(tally.documents for tally in tallies)
+    def _tallies(self, path: Path) -> list[Tally]:
+        with closing(self._open(path)) as part:
+            return read_tallies(part)
+
+    def _gather(self, conn: sqlite3.Connection, others: list[Path]) -> None:
         for path in others:
             conn.execute("ATTACH ? AS part", (str(path),))
             conn.execute("INSERT INTO main.documents SELECT * FROM part.documents")
             conn.execute("DETACH part")
             path.unlink()
-        return tallies
 
     def _settle(self, conn: sqlite3.Connection, policy: Duplicate, fold: Fold | None) -> int:
         """Leave one row of each id; returns how many rows went."""
