@@ -27,7 +27,7 @@ def _command(module: str, arguments: str) -> list[str]:
     """An interpreter with this one's import path that calls ``module.main(arguments)`` and nothing of ``__main__``."""
     flags = ["-X", "utf8"] if sys.flags.utf8_mode else []
     boot = _BOOT.format(path=import_path(), module=module, arguments=arguments)
-    return [sys.executable, *flags, "-P", "-c", boot]
+    return [sys.executable, *flags, "-c", boot]
 
 
 def import_path() -> list[str]:

@@ -181,6 +181,51 @@ def test_processes_left_by_ended_work_end_with_the_executor(make: Make) -> None:
     assert gone(child)
 
 
+def test_processes_of_a_worker_that_ended_by_itself_end_too(make: Make, tmp_path: Path) -> None:
+    error = make().submit(works.leave_child, tmp_path / "pid").future.exception(SECONDS)
+    assert isinstance(error, WorkerDied)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_work_that_is_cancelled_while_its_worker_starts_is_stopped(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    executor = make(workers=1)
+    start, starting, cancelled = executor._launcher.start, threading.Event(), threading.Event()
+
+    def slow() -> WorkerProcess:
+        starting.set()
+        assert cancelled.wait(SECONDS)
+        return start()
+
+    monkeypatch.setattr(executor._launcher, "start", slow)
+    handle = executor.submit(works.hold, tmp_path / "never")
+    assert starting.wait(SECONDS)
+    handle.cancel()
+    cancelled.set()
+    assert isinstance(handle.future.exception(SECONDS), CancelledWork)
+
+
+def test_cancelled_work_is_not_given_to_another_worker(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = make(workers=1)
+    start, launched = executor._launcher.start, []
+    submitted = threading.Event()
+
+    def still_born() -> WorkerProcess:
+        process = start()
+        launched.append(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert submitted.wait(SECONDS)
+        handle.cancel()
+        return process
+
+    monkeypatch.setattr(executor._launcher, "start", still_born)
+    handle = executor.submit(works.add, 1)
+    submitted.set()
+    assert isinstance(handle.future.exception(SECONDS), CancelledWork)
+    assert len(launched) == 1
+
+
 def test_close_leaves_no_process(make: Make) -> None:
     executor = make()
     pids = {executor.submit(works.pid).future.result(SECONDS) for _ in range(20)}
@@ -190,8 +235,9 @@ def test_close_leaves_no_process(make: Make) -> None:
     assert executor.processes() == []
 
 
-def test_ctrl_c_does_not_reach_the_work(make: Make, tmp_path: Path) -> None:
-    executor = make(workers=1)
+@pytest.mark.parametrize("start", ["forkserver", "spawn"])
+def test_ctrl_c_does_not_reach_the_work(make: Make, start: str, tmp_path: Path) -> None:
+    executor = make(workers=1, start=start)
     begun, gate = Begun(), tmp_path / "gate"
     handle = executor.submit(works.hold, gate, on_log=begun)
     begun.wait()

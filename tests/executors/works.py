@@ -68,6 +68,13 @@ def child_then_result(worker: Worker) -> int:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
 
 
+def leave_child(worker: Worker, path: Path) -> None:
+    """Start a process that would live on, write its pid to ``path``, then end without a word."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    path.write_text(str(child.pid))
+    os._exit(1)
+
+
 def pid(worker: Worker) -> int:
     return os.getpid()
 

@@ -225,6 +225,7 @@ def test_a_job_that_cannot_be_journaled_is_not_started(jobs: JobManager, monkeyp
     with pytest.raises(StoreFullError):
         jobs.start("x", lambda: ran.append(1))
     assert jobs.list() == []
+    assert not jobs.cancel(1)
     monkeypatch.undo()
     jobs.start("y", nothing).future.result(SECONDS)
     assert not ran
