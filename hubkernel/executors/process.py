@@ -20,6 +20,8 @@ from hubkernel.executors.url import names, options
 from hubkernel.executors.wire import describe, dump_call, load_error, load_result
 from hubkernel.executors.worker import Surroundings
 
+PRELOAD = ("hubkernel.store.sqlite", "orjson", "pydantic")
+"""What most work imports, by name: a forked worker finds it there already. A module that is missing is left out."""
 _STATUS_TIMEOUT = 2.0
 TRIES = 3
 """Workers that may die before they take a piece of work, until it fails."""
@@ -38,7 +40,7 @@ class ProcessExecutor(PoolExecutor):
         workers: int = 0,
         grace: float = 5.0,
         start: str = "auto",
-        preload: tuple[str, ...] = (),
+        preload: tuple[str, ...] = PRELOAD,
         max_tasks: int = 0,
         url: str = "process://",
     ) -> None:

@@ -327,6 +327,12 @@ def test_memory_stays_flat_although_the_collector_is_off(make: Make) -> None:
     assert peak < 400 << 20, "600 MiB of cycles was not collected on the way"
 
 
+def test_workers_find_what_most_work_needs_imported(make: Make) -> None:
+    preloaded = make().submit(works.imported).future.result(SECONDS)
+    assert {"hubkernel.store.sqlite", "orjson", "pydantic"} <= preloaded
+    assert "pydantic" not in make(preload=("json",)).submit(works.imported).future.result(SECONDS)
+
+
 def test_preloaded_modules_that_do_not_exist_are_ignored(make: Make) -> None:
     assert make(preload=("no_such_module", "json")).submit(works.add, 1).future.result(SECONDS) == 1
 

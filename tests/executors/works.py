@@ -68,6 +68,10 @@ def child_then_result(worker: Worker) -> int:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
 
 
+def imported(worker: Worker) -> set[str]:
+    return set(sys.modules)
+
+
 def leave_child(worker: Worker, path: Path) -> None:
     """Start a process that would live on, write its pid to ``path``, then end without a word."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
