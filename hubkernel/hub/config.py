@@ -207,7 +207,7 @@ class HubConfig(BaseModel):
         """The setting of that name, in new or old spelling; raises :class:`ConfigError` naming the nearest one."""
         field = known_names().get(name)
         if field is None:
-            raise ConfigError(f"unknown setting {name!r}{hint(name, known_names())}")
+            raise ConfigError(f"unknown setting {name!r}{hint(name, type(self).model_fields)}")
         return field
 
     def _editable(self, name: str) -> str:

@@ -131,7 +131,7 @@ def test_setconf_is_kept_for_the_next_start(home: HubHome, state: StateStore) ->
 def test_setconf_refuses_and_changes_nothing(home: HubHome, state: StateStore) -> None:
     config = load(home, None, HUBKERNEL_MAX_THREADS="3")
     for name, value, reason in [
-        ("max_worker", 1, "unknown setting 'max_worker'; did you mean"),
+        ("max_workerz", 1, r"unknown setting 'max_workerz'; did you mean 'max_workers'\?"),
         ("max_workers", "many", "max_workers: Input should be a valid integer"),
         ("ssh_passwords", {"a": "b"}, "ssh_passwords is secret"),
         ("search_url", "https://me:pw@es", "search_url holds a password"),
