@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from hubkernel.pipeline.index import (
 from hubkernel.pipeline.index.mapping import index_body
 from hubkernel.pipeline.index.query import escape_prefixes
 from hubkernel.pipeline.index.shapes import Shapes
+from hubkernel.search.table import DocumentTable
 from hubkernel.store import open_state
 
 TERMS: list[dict[str, Any]] = [
@@ -251,6 +254,31 @@ def test_a_refused_document_fails_the_job_and_harms_nothing(hub: Hub) -> None:
     assert caught.value.ids == tuple(f"bad{n}" for n in range(8))
     assert (hub.concrete(), hub.record("b")) == (before, record)
     assert len(hub.ids("b")) == 3
+
+
+def test_a_full_disk_is_one_clear_error_and_harms_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.build("b")
+    hub.index("b")
+    before, record = hub.concrete(), hub.record("b")
+    connect = DocumentTable._connect
+
+    def nearly_full(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("pragma max_page_count=20")
+        return connection
+
+    monkeypatch.setattr(DocumentTable, "_connect", staticmethod(nearly_full))
+    hub.build("b", [{"_id": f"{n:05}", "text": os.urandom(500).hex()} for n in range(500)], index=record)
+    with pytest.raises(IndexingError, match=r"b: no space left for the index .*what was served stays"):
+        hub.index("b")
+    assert (hub.concrete(), hub.record("b")) == (before, record)
+    assert len(hub.ids("b")) == 3
+
+
+def test_a_long_id_that_is_refused_is_shortened(hub: Hub) -> None:
+    hub.build("b", [{"_id": "x" * 600}])
+    with pytest.raises(IndexingError, match=r"refused by the index: 'x{77}\.\.\.'; the first"):
+        hub.index("b")
 
 
 def test_many_refused_documents_end_the_job_early(hub: Hub) -> None:

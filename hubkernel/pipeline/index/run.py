@@ -8,6 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from hubkernel.executors import Worker
@@ -69,8 +70,13 @@ class IndexRun:
         try:
             count = await self._load()
             await job.run(serve, self.environments, place, count, where="thread", description=f"serve {place.name}")
-        except BaseException:
+        except BaseException as error:
             await asyncio.shield(asyncio.to_thread(drop, self.environments, place))
+            if _no_space(error):
+                raise IndexingError(
+                    f"{place.name}: no space left for the index (disk full, or at its limit): free some and index "
+                    "again; what was served stays"
+                ) from error
             raise
         return self._record(count)
 
@@ -160,6 +166,13 @@ def prepare(worker: Worker, environments: Environments, place: Place, body: dict
         if reason is None:
             raise
         raise IndexingError(f"the index {place.name!r} cannot be created: {reason}") from error
+
+
+def _no_space(error: BaseException) -> bool:
+    """Both kinds of engine answer 507 when they cannot write."""
+    from elasticsearch import ApiError
+
+    return isinstance(error, ApiError) and error.status_code == HTTPStatus.INSUFFICIENT_STORAGE
 
 
 def _reason(error: Exception) -> str | None:

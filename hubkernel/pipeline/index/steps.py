@@ -124,8 +124,12 @@ class _Sender:
         more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
         return IndexingError(
             f"{len(ids)} document(s) of {self._work.collection} were refused by the index: "
-            f"{', '.join(map(repr, ids[:5]))}{more}; the first one because: {self._failures[0][1]}. "
+            f"{', '.join(map(_short, ids[:5]))}{more}; the first one because: {self._failures[0][1]}. "
             "Nothing was changed: correct the mapping or the documents and index again",
             ids=ids,
             count=len(ids),
         )
+
+
+def _short(id: str) -> str:
+    return repr(id if len(id) <= 80 else f"{id[:77]}...")
