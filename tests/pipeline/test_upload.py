@@ -249,6 +249,25 @@ def test_a_parser_that_exits_fails_like_any_other(hub: Hub) -> None:
         hub.upload("s")
 
 
+def test_a_parser_that_takes_no_folder_is_named_where_it_is_defined(hub: Hub) -> None:
+    hub.plugin("s", "\n\ndef load():\n    return []\n")
+    with pytest.raises(ParserError, match=r"s: \S+/s/parser.py:3: TypeError: load\(\) takes 0 positional") as caught:
+        hub.upload("s")
+    assert caught.value.line == 3
+
+
+def test_a_mapping_function_that_takes_no_class_is_named_where_it_is_defined(hub: Hub) -> None:
+    hub.plugin("s", GOOD + "def mapping():\n    return {}\n", uploader={"mapping": "parser:mapping"})
+    with pytest.raises(ParserError, match=r"s: \S+/s/parser.py:4: TypeError: .*\(in parser:mapping\)"):
+        hub.upload("s")
+
+
+def test_what_became_of_the_old_data_is_a_sentence_of_its_own(hub: Hub) -> None:
+    hub.plugin("s", parser("return None"))
+    with pytest.raises(ParserError, match=r"or return a list of them\. Nothing was stored\.$"):
+        hub.upload("s")
+
+
 def test_an_import_that_fails_is_the_parsers_error(hub: Hub) -> None:
     hub.plugin("s", "import nothing_of_that_name\n" + GOOD)
     with pytest.raises(ParserError, match=r"parser.py:1: ModuleNotFoundError: No module named 'nothing_of_that_name'"):

@@ -76,7 +76,7 @@ class DocumentStream:
 
     def _blame(self, error: BaseException) -> ParserError:
         number = self.count + 1
-        file, line, frames = user_frame(error, self._work.plugin_folder)
+        file, line, frames = user_frame(error, self._work.plugin_folder, self._work.parser)
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         while_making = f"while making {self.where(self.count)}"
         return ParserError(
@@ -131,14 +131,27 @@ async def _wait(result: Awaitable[Any]) -> Any:
     return await result
 
 
-def user_frame(error: BaseException, folder: str | Path) -> tuple[str, int, str]:
-    """``(file, line, traceback text)`` of the innermost frame in ``folder``, else of the innermost one of all."""
+def user_frame(error: BaseException, folder: str | Path, target: str) -> tuple[str, int, str]:
+    """``(file, line, traceback text)`` of the innermost frame in ``folder``, else of the innermost one of all. If that
+    is the call of ``target`` itself, which does not take these arguments, it is where ``target`` is defined.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     own = [index for index, frame in enumerate(frames) if Path(frame.filename).is_relative_to(folder)]
     shown = frames[own[0] :] if own else frames
     frame = frames[own[-1]] if own else frames[-1]
     text = "".join(traceback.format_list(shown) + traceback.format_exception_only(error))
-    return frame.filename, frame.lineno or 0, f"Traceback (most recent call last):\n{text}"
+    file, line = _definition(folder, target) if _is_ours(frame.filename) else (frame.filename, frame.lineno or 0)
+    return file, line, f"Traceback (most recent call last):\n{text}"
+
+
+def _is_ours(file: str) -> bool:
+    return Path(file).parent == Path(__file__).parent
+
+
+def _definition(folder: str | Path, target: str) -> tuple[str, int]:
+    function = inspect.unwrap(load_function(Path(folder), target))
+    code = getattr(function, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else (str(folder), 0)
 
 
 def call_text(call: tuple[Any, ...]) -> str:

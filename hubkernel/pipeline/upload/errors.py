@@ -12,7 +12,8 @@ class UploadError(Exception):
 
     def add(self, text: str) -> None:
         """Append a sentence to the message."""
-        self.args = (f"{self.args[0]} {text}",)
+        message = str(self.args[0])
+        self.args = (f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} {text}",)
 
 
 class NoSuchUploaderError(UploadError, KeyError):

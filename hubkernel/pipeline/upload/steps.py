@@ -153,7 +153,7 @@ def _ask(work: Describe, target: str, check: Callable[[UploaderView, str, Any], 
     except PluginError as error:
         raise ParserError(str(error)) from None
     except (Exception, SystemExit) as error:
-        file, line, frames = user_frame(error, work.plugin_folder)
+        file, line, frames = user_frame(error, work.plugin_folder, target)
         text = f"{work.uploader.name}: {file}:{line}: {type(error).__name__}: {error} (in {target})."
         raise ParserError(text, file=file, line=line, details=frames) from None
 
