@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import aiocron
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
+
+from hubkernel.pipeline.common import cron_expression
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +31,10 @@ def check_cron(spec: str) -> str:
     """``spec`` in the order of :mod:`cronsim`. Five fields are minute, hour, day, month, weekday; a sixth, last, is
     seconds, as in ``* * * * * */10``: every ten seconds. Raises :class:`ScheduleError`.
     """
-    fields = spec.split()
-    if len(fields) not in (5, 6):
-        raise ScheduleError(
-            f"{spec!r} has {len(fields)} fields; a cron has 5 (minute hour day month weekday) or 6 (seconds)"
-        )
-    expression = " ".join(fields if len(fields) == 5 else [fields[5], *fields[:5]])
     try:
-        CronSim(expression, datetime.now().astimezone())
-    except CronSimError as error:
-        raise ScheduleError(f"{spec!r} is no cron: {error}") from None
-    return expression
+        return cron_expression(spec)
+    except ValueError as error:
+        raise ScheduleError(str(error)) from None
 
 
 class HubCron(aiocron.Cron):  # type: ignore[misc]

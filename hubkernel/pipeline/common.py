@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import string
 from collections.abc import Coroutine, Sequence
+from datetime import datetime
 from typing import Any
 
 ALPHABET = string.digits + string.ascii_lowercase
@@ -14,6 +15,25 @@ ALPHABET = string.digits + string.ascii_lowercase
 def random_letters(count: int) -> str:
     """Digits and small letters."""
     return "".join(secrets.choice(ALPHABET) for _ in range(count))
+
+
+def cron_expression(text: str) -> str:
+    """A cron of 5 fields (minute hour day month weekday) or 6 (seconds last) as :mod:`cronsim` takes it: seconds first.
+
+    Raises ``ValueError``.
+    """
+    from cronsim import CronSim, CronSimError
+
+    fields = text.split()
+    usage = "write minute hour day month weekday [second]"
+    if len(fields) not in (5, 6):
+        raise ValueError(f"{text!r} is no cron schedule: {usage}")
+    expression = " ".join([*fields[5:], *fields[:5]])
+    try:
+        CronSim(expression, datetime.now().astimezone())
+    except CronSimError as error:
+        raise ValueError(f"{text!r} is no cron schedule: {str(error).lower()}; {usage}") from None
+    return expression
 
 
 async def all_or_first_error(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:

@@ -125,6 +125,17 @@ def test_dataload_c07_c08_c09_two_faults_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [("daily", ""), ("0 4 * *", ""), ("61 * * * *", " bad minute;"), ("0 4 * * 1 99", " bad second;")],
+)
+def test_a_schedule_that_no_clock_follows(tmp_path: Path, schedule: str, why: str) -> None:
+    manifest = changed(dumper={"data_url": "https://example.org/a", "schedule": schedule})
+    (fault,) = faults(make(tmp_path / "p", manifest))
+    expected = f"{schedule!r} is no cron schedule:{why} write minute hour day month weekday [second]"
+    assert fault.endswith(f"dumper.schedule: {expected}")
+
+
 def test_faults_of_yaml_have_lines_too(tmp_path: Path) -> None:
     text = """\
 version: 1.0

@@ -8,13 +8,14 @@ from typing import Any
 
 from hubkernel.executors import CancelledWork
 from hubkernel.jobs.context import current
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.fetch import Policy, shown
 from hubkernel.pipeline.dump.run import DumpRun, Settings, Tally
-from hubkernel.pipeline.dump.schedule import cron
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.plugins import Plugin, PluginManager
+from hubkernel.pipeline.plugins.errors import nearest
 
 
 class DumpManager:
@@ -126,7 +127,9 @@ class DumpManager:
 
     def _refuse(self, kw: dict[str, Any]) -> None:
         if kw:
-            raise TypeError(f"dump has no argument {', '.join(map(repr, kw))}")
+            name = next(iter(kw))
+            near = nearest(name, ("src", "force", "skip_manual", "schedule", "check_only"))
+            raise TypeError(f"dump has no argument {name!r}" + (f": did you mean {near!r}?" if near else ""))
 
     def _schedule(self, plugin: Plugin) -> str:
         import aiocron
@@ -137,7 +140,9 @@ class DumpManager:
         previous = self._crons.pop(plugin.name, None)
         if previous:
             previous.stop()
-        self._crons[plugin.name] = aiocron.crontab(cron(schedule), func=self._dump_by_schedule, args=(plugin.name,))
+        self._crons[plugin.name] = aiocron.crontab(
+            cron_expression(schedule), func=self._dump_by_schedule, args=(plugin.name,)
+        )
         return f"{plugin.name} is scheduled: {schedule}"
 
     def _dump_by_schedule(self, src: str) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.store import Duplicate
 
 SCHEMES = {"http": "http", "https": "http", "file": "file", "ftp": "ftp"}
@@ -56,9 +57,7 @@ def _check_urls(urls: list[str]) -> list[str]:
 
 
 def _check_schedule(text: str) -> str:
-    fields = text.split()
-    if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\w*/,#?-]+", field) for field in fields):
-        raise ValueError(f"{text!r} is no cron schedule: write minute hour day month weekday [second]")
+    cron_expression(text)
     return text
 
 
