@@ -10,6 +10,7 @@ from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.commands import Command, lookup
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
+from hubkernel.jobs.render import timesofar
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -220,20 +221,13 @@ def command_info(record: JobRecord) -> dict[str, Any]:
         failed = record.state != "done"
         info["failed"] = failed
         info["finished_at"] = end
-        info["duration"] = duration(end - info["started_at"])
+        info["duration"] = timesofar(info["started_at"], end)
         info["results"] = [record.error or str(record.state)] if failed else _as_list(record.result)
     return info
 
 
 def _as_list(result: Any) -> list[Any]:
     return result if isinstance(result, list) else [result]
-
-
-def duration(seconds: float) -> str:
-    """``3.56s``, ``1m2.0s``, ``1h1m1.0s``."""
-    minutes, rest = divmod(round(seconds, 2), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes or hours) + f"{round(rest, 2)}s"
 
 
 async def finish(value: Any) -> Any:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hubkernel.executors import CancelledWork
+from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.build.errors import NoSuchBuildError, unknown
 from hubkernel.pipeline.build.models import Step
-from hubkernel.pipeline.dump.state import elapsed
 from hubkernel.store import StateStore
 from hubkernel.store.base import Document
 
@@ -49,7 +49,7 @@ class BuildState:
     def _end(self, step: Step, status: Any) -> None:
         step.status, step.pid = status, None
         seconds = (datetime.now(UTC) - step.step_started_at).total_seconds()
-        step.time, step.time_in_s = elapsed(seconds), round(seconds, 3)
+        step.time, step.time_in_s = timesofar(0, seconds), round(seconds, 3)
         document = self.load() or {}
         # Other stages append jobs of their own; this one's is the last that has its name and is still going on.
         jobs = document.get("jobs", [])

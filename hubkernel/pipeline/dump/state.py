@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.models import Release
 
@@ -90,7 +91,7 @@ class SourceState:
         return {"release": good["release"], "data_folder": good["data_folder"], "last_success": good["at"]}
 
     def _ended(self, status: str, started: datetime, ended: datetime) -> dict[str, Any]:
-        time = elapsed((ended - started).total_seconds())
+        time = timesofar(started.timestamp(), ended.timestamp())
         return {"status": status, "started_at": started, "time": time, "logfile": str(self.logfile)}
 
     def _history(self, attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -98,10 +99,3 @@ class SourceState:
 
     def _set(self, values: Mapping[str, Any]) -> None:
         self.collection.update_one({"_id": self.source}, {"$set": dict(values)}, upsert=True)
-
-
-def elapsed(seconds: float) -> str:
-    """Seconds as ``1h2m3.4s``."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest:.1f}s"

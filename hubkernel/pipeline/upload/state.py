@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hubkernel.pipeline.dump.state import elapsed
+from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.merge import MergeOptions
 from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
 from hubkernel.pipeline.upload.models import Loaded, Status, UploadJob
@@ -92,7 +92,7 @@ class UploadState:
     def _end(self, record: UploadJob, status: Status, now: datetime) -> None:
         seconds = (now - record.started_at).total_seconds()
         record.status, record.pid = status, None
-        record.time, record.time_in_s = elapsed(seconds), round(seconds, 3)
+        record.time, record.time_in_s = timesofar(0, seconds), round(seconds, 3)
         self._write(record)
 
     def _write(self, record: UploadJob, pull: str | None = None) -> None:
