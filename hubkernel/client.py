@@ -16,6 +16,10 @@ from hubkernel.api import HubAPI, LocalHub
 from hubkernel.hub.home import HubHome
 from hubkernel.owner import OwnerLock
 
+NO_POLL: dict[str, dict[str, object]] = {"upload": {"poll_schedule": None}}
+"""Here commands are given one after the other. A hub that uploads by itself what was dumped would be faster than its
+user now and then, whose own ``upload`` is refused then."""
+
 
 @dataclass
 class _Embedded:
@@ -65,7 +69,7 @@ def _open(home: HubHome, door: str) -> _Embedded:
     lock = OwnerLock(home.create().run)
     lock.acquire("embedded")
     try:
-        server = HubServer.open(home)
+        server = HubServer.open(home, managers_custom_args=NO_POLL)
         server.run_in_thread()
         return _Embedded(LocalHub(server, door=door), lock, os.getpid())
     except BaseException:
