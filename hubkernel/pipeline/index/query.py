@@ -32,7 +32,7 @@ def run(  # noqa: PLR0917
     try:
         answer = client.search(index=index, query=query, size=size, from_=start, track_total_hits=True, **options)
     except BadRequestError as error:
-        raise SearchError(f"the query {q!r} cannot be run: {reason_of(error)}") from error
+        raise SearchError(f"the query {q!r} cannot be run: {reason_of(error)}") from None
     return shaped(answer)
 
 
