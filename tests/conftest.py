@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,12 @@ KEPT = ("HUBKERNEL_TEST_", "HUBKERNEL_REQUIRE_SERVICES")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Plain ``pytest`` needs Python only: service tests run with ``-m service`` (or any other ``-m``)."""
+    """Plain ``pytest`` needs Python only: service tests run with ``-m service`` (or any other ``-m``).
+
+    A shell starts what it puts into the background with interrupts ignored, and every child inherits that; the tests of
+    interrupts would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.option.markexpr:
         config.option.markexpr = "not service"
 
