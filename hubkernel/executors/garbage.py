@@ -3,8 +3,8 @@
 Python's collector rescans the documents that a parser or a merge holds again and again, which costs more than half of
 the time of such work. In a worker it is therefore switched off while work runs, what the imports left is frozen, and
 one explicit rule keeps memory flat: a few times a second the process's resident memory is read, and if it grew by more
-than ``GROWTH`` since the last look for garbage, there is one; the next comes after ``REST`` times its duration at the
-earliest, so that it costs at most one part in ``REST``.
+than ``GROWTH`` since the last look for garbage, there is one. One that found little, because the work really holds
+more, is followed by a rest of ``REST`` times its duration, so that looking in vain costs at most one part in ``REST``.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ class Garbage:
     def _watch(self) -> None:
         while self._working.wait():
             time.sleep(INTERVAL)
-            took = self._collect_if_grown()
-            time.sleep(took * REST)
+            wasted = self._collect_if_grown()
+            time.sleep(wasted * REST)
 
     def _collect_if_grown(self) -> float:
-        if resident() - self._base < GROWTH:
+        """Seconds of processor time that were spent in vain."""
+        grown = resident()
+        if grown - self._base < GROWTH:
             return 0.0
-        began = time.perf_counter()
+        began = time.thread_time()
         gc.collect()
         self._base = resident()
-        return time.perf_counter() - began
+        return 0.0 if grown - self._base >= GROWTH / 2 else time.thread_time() - began

@@ -323,8 +323,8 @@ def test_the_cyclic_collector_is_off_and_what_was_imported_is_frozen(make: Make)
 
 
 def test_memory_stays_flat_although_the_collector_is_off(make: Make) -> None:
-    peak = make().submit(works.cycles, 600).future.result(SECONDS)
-    assert peak < 400 << 20, "600 MiB of cycles was not collected on the way"
+    peak = make().submit(works.cycles, 800).future.result(SECONDS)
+    assert peak < 650 << 20, "800 MiB of cycles was not collected on the way"
 
 
 def test_workers_find_what_most_work_needs_imported(make: Make) -> None:
