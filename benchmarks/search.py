@@ -118,7 +118,9 @@ def peer_server(folder: Path, url: str) -> Iterator[Ask]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as session:
             wait_until_up(session)
-            yield lambda query: int(session.get(f"/{NAME}/", params={"q": query}).raise_for_status().json()["total"])
+            yield lambda query: int(
+                session.get(f"/{NAME}/", params={"q": query}).raise_for_status().json()["total_hit"]
+            )
     finally:
         process.kill()
         process.wait()
