@@ -90,6 +90,8 @@ def shorten(value: Any, width: int = MAX_CELL) -> str:
             text = ""
         case int() if not isinstance(value, bool):
             text = f"{value:,}"
+        case float():
+            text = f"{value:,.4g}"
         case datetime():
             text = f"{value:%Y-%m-%d %H:%M}"
         case list() | tuple() if all(isinstance(item, str) for item in value):
@@ -97,6 +99,19 @@ def shorten(value: Any, width: int = MAX_CELL) -> str:
         case _:
             text = " ".join(str(value).split())
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def result_text(result: Any, width: int = MAX_CELL) -> str:
+    """What came of a job, on one line: the keys and values of a dict as a list, without its punctuation."""
+
+    def spelled(value: Any) -> str:
+        if not isinstance(value, Mapping):
+            return shorten(value)
+        return ", ".join(
+            f"{key}: {spelled(v)}" if isinstance(v, Mapping) else f"{key} {spelled(v)}" for key, v in value.items()
+        )
+
+    return shorten(spelled(result), width)
 
 
 def _at(row: Mapping[str, Any], column: Column) -> Any:
@@ -111,11 +126,22 @@ def _at(row: Mapping[str, Any], column: Column) -> Any:
 # --------------------------------------------------------------------------------------------------------------- jobs
 
 
+def reason(job: JobHandle) -> str:
+    """Why a job ended as it did; empty if its state says it all."""
+    return job.error if job.error and job.error != job.state else ""
+
+
+def note(job: JobHandle) -> str:
+    """What else there is to say of a job in a list: why it failed, what came of it, or what it does."""
+    if job.state == "done":
+        return "" if job.record.result is None else result_text(job.record.result)
+    return reason(job) if job.finished else job.message
+
+
 def facts(job: JobHandle) -> list[str]:
     """What there is to say of a job beside its state: how far it is and what it does, or what came of it."""
     if job.state == "done":
-        result = job.record.result
-        found = [elapsed(job), "" if result is None else f"→ {shorten(result)}"]
+        found = [elapsed(job), f"→ {note(job)}" if note(job) else ""]
     elif job.finished:
         found = [elapsed(job)]
     else:
@@ -126,7 +152,7 @@ def facts(job: JobHandle) -> list[str]:
 def job_text(job: JobHandle) -> str:
     """One line, and the error of a job that has one."""
     line = " · ".join([f"Job {job.id}", job.command, job.state, *facts(job)])
-    return f"{line}\n{job.error}" if job.error else line
+    return f"{line}\n{reason(job)}" if reason(job) else line
 
 
 def job_line(job: JobHandle, width: int | None = None) -> str:
@@ -139,12 +165,15 @@ def job_line(job: JobHandle, width: int | None = None) -> str:
 
 
 def job_html(job: JobHandle) -> str:
-    """A card: what, state, bar, message, and on failure the error; the log folded away."""
+    """A card: bar (first, so that those of several jobs stand in line), what, state, message, and on failure the error;
+    the log folded away.
+    """
     share = job.progress
-    bar = f"<progress max='1' value='{share:.4f}'></progress>" if share is not None else "<progress></progress>"
+    value = "" if share is None else f" max='1' value='{share:.4f}'"
+    bar = f"<progress aria-label='progress of job {job.id}'{value}></progress> "
     if job.finished and job.state != "done":
         bar = ""
-    head = f"<b>Job {job.id}</b> <code>{escape(job.command)}</code> <b>{escape(job.state)}</b> {bar} "
+    head = f"{bar}<b>Job {job.id}</b> <code>{escape(job.command)}</code> <b>{escape(job.state)}</b> "
     return (
         f"<div class='hubkernel-job' role='status' aria-live='polite'>{head}"
         f"{escape(' · '.join(facts(job)))}{_error_html(job)}{_log_html(job)}</div>"
@@ -152,11 +181,11 @@ def job_html(job: JobHandle) -> str:
 
 
 def _error_html(job: JobHandle) -> str:
-    if not job.error:
+    if not reason(job):
         return ""
     trace = job.record.traceback or ""
     details = f"<details><summary>traceback</summary><pre>{escape(trace)}</pre></details>" if trace else ""
-    return f"<div><b>Error:</b> <code>{escape(job.error)}</code></div>{details}"
+    return f"<div><b>Error:</b> <code>{escape(reason(job))}</code></div>{details}"
 
 
 def _log_html(job: JobHandle) -> str:
@@ -230,12 +259,21 @@ def table_html(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
     if not rows:
         return f"<em>no {escape(kind or 'rows')}</em>"
     chosen = columns(rows, kind)
-    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title in chosen)
+    sides = [_side(rows, column) for column in chosen.values()]
+    head = "".join(f"<th scope='col'{side}>{escape(title)}</th>" for title, side in zip(chosen, sides, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in _cells(rows, chosen)
+        "<tr>" + "".join(f"<td{side}>{escape(cell)}</td>" for cell, side in zip(cells, sides, strict=True)) + "</tr>"
+        for cells in _cells(rows, chosen)
     )
     table = f"<table class='hubkernel'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return table + escape(_more(len(rows), ""))
+
+
+def _side(rows: Sequence[Mapping[str, Any]], column: Column) -> str:
+    """Numbers stand right, all else left (JupyterLab's own style puts every table's text on the right)."""
+    values = [value for row in rows[:MAX_ROWS] if (value := _at(row, column)) is not None]
+    numbers = values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return f" style='text-align:{'right' if numbers else 'left'}'"
 
 
 def _more(rows: int, before: str) -> str:
@@ -255,7 +293,7 @@ def job_rows(jobs: Iterable[JobHandle]) -> list[dict[str, Any]]:
             "state": job.state,
             "progress": amount(job),
             "time": elapsed(job),
-            "message": job.error or job.message,
+            "message": note(job),
         }
         for job in jobs
     ]

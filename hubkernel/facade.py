@@ -6,6 +6,7 @@ Everything here goes through :class:`~hubkernel.api.HubAPI`, so it is the same f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.api import CommandInfo, HubAPI, JobHandle
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 """Documents fetched at once by :class:`Docs`."""
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What we raise ourselves says all there is to say: IPython shows it on one line, not the way through the hub."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("hubkernel.") and not hasattr(error, "_render_traceback_"):
+            _show_plainly(error)
+        raise
+
+
+def _show_plainly(error: Exception) -> Exception:
+    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error}"]  # type: ignore[attr-defined]
+    return error
 
 
 class Hub:
@@ -39,11 +56,15 @@ class Hub:
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """The command ``name``: its value (see :func:`shaped`), or a :class:`~hubkernel.api.JobHandle`."""
-        return shaped(self.api.call(name, *args, **kwargs), name)
+        with plainly():
+            return shaped(self.api.call(name, *args, **kwargs), name)
 
     def job(self, id: int, /) -> JobHandle:
         """The job of that number. Raises ``LookupError``."""
-        return self.api.job(id)
+        try:
+            return self.api.job(id)
+        except LookupError as error:
+            raise _show_plainly(error) from None
 
     def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 20) -> Jobs:
         """The newest jobs first."""
@@ -54,7 +75,10 @@ class Hub:
         return self.api.cancel(id)
 
     def docs(self, collection: str, /, filter: Mapping[str, Any] | None = None) -> Docs:
-        """The documents of a source or a build, fetched as they are used."""
+        """The documents of a source or a build, fetched as they are used. Raises an error that names those that there
+        are if there is none of that name.
+        """
+        self.call("count", collection)
         return Docs(self, collection, filter)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -62,7 +86,7 @@ class Hub:
             raise AttributeError(name)
         commands = self.api.commands()
         if name not in commands:
-            raise AttributeError(f"no command {name!r}{hint(name, commands)}")
+            raise _show_plainly(AttributeError(f"no command {name!r}{hint(name, commands)}"))
         return proxy(self, commands[name])
 
     def __dir__(self) -> list[str]:
@@ -161,9 +185,10 @@ class Docs:
             limit = None if limit is None else limit - size
 
     def _page(self, after: str | None, size: int) -> list[dict[str, Any]]:
-        page: list[dict[str, Any]] = self._hub.api.call(
-            "documents", self.collection, query=self.filter or None, fields=self.fields, after=after, limit=size
-        )
+        with plainly():
+            page: list[dict[str, Any]] = self._hub.api.call(
+                "documents", self.collection, query=self.filter or None, fields=self.fields, after=after, limit=size
+            )
         return page
 
     def head(self, n: int = 5) -> Rows:
@@ -171,7 +196,8 @@ class Docs:
         return Rows(self.stream(n), "documents")
 
     def __len__(self) -> int:
-        return int(self._hub.api.call("count", self.collection, query=self.filter or None))
+        with plainly():
+            return int(self._hub.api.call("count", self.collection, query=self.filter or None))
 
     def __bool__(self) -> bool:
         return bool(self.head(1))

@@ -35,7 +35,7 @@ class JobBar(ipywidgets.HBox):  # type: ignore[misc]
         if (share := job.progress) is not None:
             self.bar.value = share
         self.bar.bar_style = STYLES.get(job.state, "info")
-        facts = [job.state, display.amount(job), display.elapsed(job), job.error or job.message]
+        facts = [job.state, display.amount(job), display.elapsed(job), display.note(job)]
         self.text.value = display.shorten(" · ".join(fact for fact in facts if fact))
         self.button.disabled = job.finished
         if job.finished:

@@ -172,13 +172,15 @@ class FakeServer:
     ) -> list[dict[str, Any]]:
         """One page."""
         self.pages.append((after, limit))
-        found = [doc for doc in self.documents if doc["_id"] > (after or "")]
-        found = [doc for doc in found if all(doc.get(key) == value for key, value in (query or {}).items())]
+        found = [doc for doc in self._matching(query) if doc["_id"] > (after or "")]
         return [{k: v for k, v in doc.items() if not fields or k in {"_id", *fields}} for doc in found[:limit]]
 
     def _count(self, name: str, query: dict[str, Any] | None = None) -> int:
         """How many."""
-        return len(self._documents(name, query, limit=len(self.documents)))
+        return len(self._matching(query))
+
+    def _matching(self, query: dict[str, Any] | None) -> list[dict[str, Any]]:
+        return [doc for doc in self.documents if all(doc.get(key) == value for key, value in (query or {}).items())]
 
     def shutdown(self) -> None:
         for id, record in self.jobs.records.items():

@@ -85,7 +85,7 @@ def test_a_table_of_sources_has_its_columns_in_order(hub: Hub) -> None:
     assert head.split() == ["name", "release", "dump", "upload", "documents"]
     assert first.split() == ["hpo_terms", "2025-01-16", "success", "success", "19,484"]
     html = display.table_html(hub.sources(), "sources")
-    assert "<th scope='col'>name</th>" in html
+    assert "<th scope='col' style='text-align:left'>name</th>" in html
     assert {"table", "thead", "tbody", "tr", "td"} <= tags(html)
 
 
@@ -94,7 +94,7 @@ def test_any_other_table_shows_what_it_has_and_escapes_it() -> None:
     html = display.table_html(rows)
     assert list(display.columns(rows)) == ["_id", "b", "c"]
     assert NASTY not in html
-    assert "<td>x, y</td>" in html
+    assert "<td style='text-align:left'>x, y</td>" in html
     tags(html)
 
 
@@ -134,3 +134,33 @@ def test_what_a_search_found_is_a_table(hub: Hub) -> None:
     assert "&lt;b&gt;" in bundle["text/html"]
     assert display.found_bundle(Found({"total": 0, "hits": []}))["text/plain"] == "0 found"
     assert found == {"total": 1234, "hits": [{"_id": "HP:1", "name": "<b>"}], "took": 2}
+
+
+def test_bars_of_several_jobs_stand_in_line(api: LocalHub, server: FakeServer) -> None:
+    api.call("dump", "a_source_with_a_long_name")
+    html = display.job_html(api.job(1))
+    assert html.partition(">")[2].startswith("<progress aria-label='progress of job 1'></progress>")
+
+
+def test_a_result_reads_as_text(api: LocalHub, server: FakeServer) -> None:
+    api.call("dump", "hpo_terms")
+    server.jobs.move(1, state="done", result={"hpo_terms": {"count": 19484, "release": "2025-01-16"}})
+    assert display.job_text(api.job(1)).endswith("→ hpo_terms: count 19,484, release 2025-01-16")
+    assert display.result_text({"a": [1, {"b": 2}], "c": None}) == "a [1, {'b': 2}], c"
+
+
+def test_numbers_stand_right_and_text_left() -> None:
+    html = display.table_html([{"_id": "a", "count": None, "_score": 39.095638275}, {"_id": "b", "count": 1234}])
+    assert "<td style='text-align:left'>b</td><td style='text-align:right'>1,234</td>" in html
+    assert "<th scope='col' style='text-align:right'>_score</th>" in html
+    assert "<td style='text-align:right'>39.1</td>" in html
+    assert "text-align:right" not in display.table_html([{"obsolete": False}])
+
+
+def test_a_cancelled_job_has_no_error(api: LocalHub, server: FakeServer) -> None:
+    api.call("dump", "hpo_terms")
+    server.jobs.move(1, state="cancelled", error="cancelled")
+    bundle = display.job_bundle(api.job(1))
+    assert "rror" not in bundle["text/html"]
+    assert bundle["text/plain"].count("cancelled") == 1
+    assert display.job_rows([api.job(1)])[0]["message"] == ""

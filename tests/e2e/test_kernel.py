@@ -218,3 +218,17 @@ def test_nothing_is_left_over_in_the_channels(kernel: Any) -> None:
     run(client, "%hub dump hpo_terms")
     with pytest.raises(queue.Empty):
         client.get_iopub_msg(timeout=1)
+
+
+def test_wrong_usage_is_one_line_in_the_cell(kernel: Any) -> None:
+    _, client = kernel
+    for code, words in {
+        "dump(1, 2, 3, 4, 5, 6)": "BadArgumentsError: dump",
+        "hub.dmup('x')": "did you mean 'dump'?",
+        "hub.job(999)": "no job 999",
+        "hub.docs('nosuch')": "NoSuchCollectionError",
+        "hub.search('nosuch', 'x')": "NoSuchIndexError",
+    }.items():
+        _, _, *shown = run(client, code).error
+        assert len(shown) == 1, shown
+        assert words in shown[0]
