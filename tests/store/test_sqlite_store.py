@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -358,10 +359,11 @@ def test_memory_stays_flat(store: DocumentStore) -> None:
 def test_a_writer_is_used_from_two_processes_by_token(store: DocumentStore) -> None:
     writer: CollectionWriter = store.writer()
     assert len(writer.token) < 100
-    joined = open_store(store.url).join(writer.token)
-    with pytest.raises(StoreError, match="joined"):
-        joined.seal()
-    joined.abort()
+    with closing(open_store(store.url)) as other:
+        joined = other.join(writer.token)
+        with pytest.raises(StoreError, match="joined"):
+            joined.seal()
+        joined.abort()
     with writer.part() as part:
         part.write([{"_id": "a"}])
     assert writer.seal().documents == 1
