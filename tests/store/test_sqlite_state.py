@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def test_ids_rise_across_processes_and_restarts(state: StateStore) -> None:
     assert sorted(chain(*given)) == list(range(1, 151))
     assert all(numbers == sorted(numbers) for numbers in given)
     state.close()
-    assert open_state(state.url)["jobs"].next_id() == 151
-    assert open_state(state.url)["builds"].next_id() == 1
+    with closing(open_state(state.url)) as again:
+        assert again["jobs"].next_id() == 151
+        assert again["builds"].next_id() == 1
 
 
 def test_many_openers_at_once(tmp_path: Path) -> None:
