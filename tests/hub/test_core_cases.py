@@ -178,7 +178,7 @@ def test_core_c12_the_poll_uses_its_schedule(make: Make) -> None:
     arguments = {"upload": {"poll_schedule": "*/5 * * * *"}}
     server = make(features, managers_custom_args=arguments)
     server.run_in_thread()
-    assert "Schedules.upload_pending [*/5 * * * *] {run in 00h:0" in server.actions.sch()
+    assert "Schedules.upload_pending [*/5 * * * *] {run " in server.actions.sch()
     assert arguments == {"upload": {"poll_schedule": "*/5 * * * *"}}
     assert configured(make(["job", "diff"], managers_custom_args={"diff": {"poll_schedule": "* * * * *"}})).configured
 
