@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
-from hubkernel.hub.commands import Command, lookup
+from hubkernel.hub.commands import Command, Role, lookup
+from hubkernel.hub.launching import Origin, calling
 
 if TYPE_CHECKING:
     from hubkernel.hub.events import Event
@@ -315,7 +316,8 @@ class LocalHub:
         command = lookup(name, self._server.commands, self._server.extra_commands)
         bound = command.bind(args, kwargs)
         if not command.tracked:
-            return self._value(command.function(*bound.args, **bound.kwargs))
+            with calling("", self._door, Role.developer):
+                return self._value(command.function(*bound.args, **bound.kwargs))
         job, handle = self._start(command, bound, command.text(args, kwargs))
         if command.is_async:
             return handle
@@ -351,20 +353,14 @@ class LocalHub:
             handle.close()
 
     def _value(self, value: Any) -> Any:
+        if hasattr(value, "future"):  # the job of a command that runs others
+            return self._handle(value.record)
         if inspect.isawaitable(value):
             return asyncio.run_coroutine_threadsafe(_wait_for(value), self._server.loop).result()
         return value
 
     def _start(self, command: Command, bound: inspect.BoundArguments, text: str) -> tuple[Job, JobHandle]:
-        job = self._server.jobs.start(
-            command.name,
-            command.function,
-            args=bound.args,
-            kwargs=bound.kwargs,
-            command=text,
-            source=str(bound.arguments.get("src", "")),
-            door=self._door,
-        )
+        job = self._server.launcher.start(command, bound, text, Origin("", self._door, Role.developer))
         handle = self._handle(job.record)
         self._refresh(handle)
         return job, handle

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.commands import Command, lookup
+from hubkernel.hub.launching import origin
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
 from hubkernel.jobs.render import timesofar
@@ -61,7 +62,7 @@ class HubActions:
         """Forget what setconf stored, for one setting or for all; returns their names."""
         return self.server.config.reset(self.server.state, name)
 
-    def help(self, command: str | None = None) -> str:
+    def help(self, command: Any = None) -> str:
         """List the commands, or explain one: ``help("dump")``."""
         if command is None:
             names = "\n".join(f"    {name}" for name in sorted(self.server.commands or {}))
@@ -70,8 +71,15 @@ class HubActions:
         return f"{found.name}{found.signature}\n\n{found.doc}".rstrip()
 
     def _find(self, name: str | Callable[..., Any]) -> Command:
-        name = name if isinstance(name, str) else getattr(name, "__name__", str(name))
+        name = name if isinstance(name, str) else str(getattr(name, "__name__", name))
         return lookup(name, self.server.commands or {}, self.server.extra_commands or {})
+
+    def run(self, text: str) -> Any:
+        """Run a line of commands, each after the one before has succeeded: ``run('dump("x") && upload("x")')``.
+
+        A chain is one job; its result is the list of theirs. Everything is checked before the first command starts.
+        """
+        return self.server.launcher.run(text, origin())
 
     def commands(
         self, id: int | None = None, running: bool | None = None, failed: bool | None = None, limit: int = 100
@@ -112,6 +120,7 @@ class HubActions:
 
         ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments.
         """
+        self.server.launcher.check(func, args, kwargs, origin())
         return self.server.schedules.add(crontab, func, args, kwargs)
 
     def documents(
@@ -166,10 +175,26 @@ class HubActions:
         indexer_env: str,
         subsource: str | None = None,
         index_name: str | None = None,
-        **kwargs: Any,
+        *,
+        num_shards: int = 1,
+        num_replicas: int = 0,
+        extra_index_settings: dict[str, Any] | None = None,
+        ids: list[str] | None = None,
+        batch_size: int = 500,
     ) -> Any:
         """Index one source as it is, to look at it: a build is made for it and removed at the end."""
-        return await self.server.quick_index(datasource_name, doc_type, indexer_env, subsource, index_name, **kwargs)
+        return await self.server.quick_index(
+            datasource_name,
+            doc_type,
+            indexer_env,
+            subsource,
+            index_name,
+            num_shards=num_shards,
+            num_replicas=num_replicas,
+            extra_index_settings=extra_index_settings,
+            ids=ids,
+            batch_size=batch_size,
+        )
 
     def backup(self, folder: str = ".", archive: str | None = None) -> str:
         """Write the hub's state (neither documents nor jobs) to a file of JSON lines; returns its path."""
@@ -179,26 +204,11 @@ class HubActions:
         """Put a backup back; with ``drop``, also remove what it does not have. Returns numbers by collection."""
         return restore(self.server.state, archive, drop)
 
-    def expose(self, endpoint_name: str, command_name: str, method: str, **kwargs: Any) -> None:
+    def expose(
+        self, endpoint_name: str, command_name: str, method: str, suffix: str = "", force_bodyargs: bool = False
+    ) -> None:
         """Give a command a path in the REST API; for hooks, before the hub is configured."""
-        self.server.add_api_endpoint(endpoint_name, command_name, method, **kwargs)
-
-
-def launch(server: HubServer, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """See :meth:`~hubkernel.hub.server.HubServer.launch`."""
-    command = lookup(name, server.commands, server.extra_commands)
-    bound = command.bind(args, kwargs)
-    if not (command.tracked and command.is_async):
-        return command.function(*bound.args, **bound.kwargs)
-    return server.jobs.start(
-        name,
-        command.function,
-        args=bound.args,
-        kwargs=bound.kwargs,
-        command=command.text(args, kwargs),
-        source=str(bound.arguments.get("src", "")),
-        door="hub",
-    )
+        self.server.add_api_endpoint(endpoint_name, command_name, method, suffix=suffix, force_bodyargs=force_bodyargs)
 
 
 def command_info(record: JobRecord) -> dict[str, Any]:
@@ -222,8 +232,16 @@ def command_info(record: JobRecord) -> dict[str, Any]:
         info["failed"] = failed
         info["finished_at"] = end
         info["duration"] = timesofar(info["started_at"], end)
-        info["results"] = [record.error or str(record.state)] if failed else _as_list(record.result)
+        info["results"] = [_reason(record)] if failed else _as_list(record.result)
     return info
+
+
+def _reason(record: JobRecord) -> str:
+    """The message of what the job failed of, without the error's type; otherwise how it ended."""
+    if record.state != "failed":
+        return record.error or str(record.state)
+    kind, _, message = (record.error or "").partition(": ")
+    return message or kind
 
 
 def _as_list(result: Any) -> list[Any]:

@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -35,6 +35,23 @@ class BadArgumentsError(CommandError, TypeError):
     """The arguments do not fit the command. The message names the command and the parameter."""
 
 
+class UnknownNameError(CommandError, LookupError):
+    """There is no such source, build, configuration, ...; the message names the nearest one there is."""
+
+
+class AlreadyRunningError(CommandError):
+    """The same command with the same arguments is running; the message has its number."""
+
+
+class ForbiddenError(CommandError):
+    """The command is for a higher role than the caller's."""
+
+
+Check = Callable[[inspect.BoundArguments, Collection[str]], None]
+"""Called with the arguments of a call before it runs, and with the kinds of names that something before it in a chain
+makes, which therefore need not be there yet. Raises :class:`CommandError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandDefinition:
     """How a command is registered when the default (tracked, public, for operators) does not do."""
@@ -45,6 +62,9 @@ class CommandDefinition:
     signature: inspect.Signature | None = None
     """Replaces that of the function."""
     doc: str | None = None
+    check: Check | None = None
+    makes: frozenset[str] = frozenset()
+    """Kinds of names (``source``, ``build``, ...) that are there once it has run."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,13 @@ class Command:
     public: bool = True
     """Listed by ``help()``; the others are shortcuts, or there for the doors."""
     is_async: bool = False
+    check: Check | None = None
+    makes: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        # What inspect, pydoc and IPython's ``dump?`` look at.
+        for attribute, value in (("__doc__", self.doc), ("__name__", self.name), ("__signature__", self.signature)):
+            object.__setattr__(self, attribute, value)
 
     @classmethod
     def of(cls, name: str, value: Callable[..., Any] | CommandDefinition | Command, *, public: bool = True) -> Command:
@@ -78,10 +105,18 @@ class Command:
             role=definition.role,
             public=public,
             is_async=inspect.iscoroutinefunction(_innermost(function)),
+            check=definition.check,
+            makes=definition.makes,
         )
 
-    def bind(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> inspect.BoundArguments:
-        """Fit arguments to the signature. Raises :class:`BadArgumentsError`; no value is ever converted."""
+    def bind(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, made: Collection[str] = ()
+    ) -> inspect.BoundArguments:
+        """Fit arguments to the signature, and look whether the sources, builds, ... that they name are there.
+
+        Raises :class:`BadArgumentsError` or :class:`UnknownNameError`; no value is ever converted. ``made`` are kinds
+        of names that are not looked for, since they are yet to be made.
+        """
         kwargs = kwargs or {}
         self._check_names(args, kwargs)
         try:
@@ -90,6 +125,8 @@ class Command:
             raise BadArgumentsError(f"{self.name}: {error}; it is {self.usage}") from None
         for name, value in bound.arguments.items():
             self._check_type(self.signature.parameters[name], value)
+        if self.check is not None:
+            self.check(bound, made)
         return bound
 
     def _check_names(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub import features as rules
 from hubkernel.hub import managers as make
 from hubkernel.hub import tables
-from hubkernel.hub.actions import HubActions, launch
+from hubkernel.hub.actions import HubActions
 from hubkernel.hub.commands import HiddenCommands, HubCommands
 from hubkernel.hub.config import HubConfig
 from hubkernel.hub.endpoints import EndpointDefinition, Endpoints, check_endpoints, endpoints_of, read_only
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.hooks import hook_files, run_hook_file
+from hubkernel.hub.known import KnownNames
+from hubkernel.hub.launching import Launcher, launch
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
@@ -94,6 +96,8 @@ class HubServer:
         self.home = HubHome.find()
         self.logger = logging.getLogger("hubkernel.hub")
         self.actions = HubActions(self)
+        self.known = KnownNames(self)
+        self.launcher = Launcher(self)
         self.unavailable: dict[str, str] = {}
         """Listed features that cannot be had yet, with the reason."""
         self.disabled: dict[str, str] = {}
@@ -171,6 +175,11 @@ class HubServer:
         if self._loop_thread is None:
             raise HubError("the hub has no loop before configure() and after shutdown()")
         return self._loop_thread.loop
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether the caller is in the loop's thread, where nothing may be waited for."""
+        return self._loop_thread is not None and self._loop_thread.inside
 
     @property
     def upload_root(self) -> Path | None:
@@ -478,7 +487,8 @@ class HubServer:
 
     def launch(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a command by name for the hub itself (schedules, polls): the running job if it is asynchronous, else its
-        value. Raises :class:`~hubkernel.hub.commands.CommandError`.
+        value. On the hub's own loop a plain command runs in another thread, and its value has to be awaited. Raises
+        :class:`~hubkernel.hub.commands.CommandError`.
         """
         return launch(self, name, args, kwargs)
 

@@ -1,4 +1,5 @@
-"""Commands as text: ``dump("x", force=True)``, ``dump x force=True`` and ``dump("x") && upload("x")``.
+"""Commands as text: ``dump("x", force=True)``, ``dump x force=True`` and ``dump("x") && upload("x")``. ``dump?`` asks
+for the help of a command.
 
 Arguments are Python literals. Nothing is ever evaluated: a name, an attribute or a call among the arguments is an error
 that points at its place. In the second form a bare word that is no literal is text.
@@ -11,6 +12,7 @@ import re
 from typing import Any, NamedTuple
 
 _NAME = re.compile(r"\s*([A-Za-z_]\w*)")
+_HELP = re.compile(r"\s*(?:\?\s*([A-Za-z_]\w*)|([A-Za-z_]\w*)\s*\?{1,2})\s*")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -55,6 +57,8 @@ def parse_chain(text: str) -> list[Call]:
 
 
 def _parse_one(text: str, start: int, piece: str) -> Call:
+    if (asked := _HELP.fullmatch(piece)) is not None:
+        return Call("help", (asked[1] or asked[2],))
     match = _NAME.match(piece)
     if match is None:
         place = start + len(piece) - len(piece.lstrip())

@@ -4,7 +4,9 @@ is there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.commands import CommandDefinition, HubCommands, Role
@@ -26,11 +28,18 @@ class Row:
     tracked: bool = True
     role: Role = Role.operator
     feature: str = ""
+    takes: Mapping[str, str] = field(default_factory=dict)
+    """Which parameters name something, and of what kind (:class:`~hubkernel.hub.known.KnownNames`)."""
+    makes: str = ""
+    """Kind of the names that are there once it has run; ``*`` is all kinds."""
 
 
-def _reads(name: str, manager: str, method: str = "", feature: str = "") -> Row:
+def _reads(name: str, manager: str, method: str = "", feature: str = "", takes: Mapping[str, str] | None = None) -> Row:
     """Only reads: untracked, for everybody."""
-    return Row(name, manager, method or name, tracked=False, role=Role.viewer, feature=feature)
+    return Row(name, manager, method or name, tracked=False, role=Role.viewer, feature=feature, takes=takes or {})
+
+
+_CONF = {"sources": "collections", "roots": "roots"}
 
 
 PUBLIC = (
@@ -40,30 +49,37 @@ PUBLIC = (
     # Untracked, so that no journal keeps a secret that somebody tried to set and was refused.
     Row("setconf", OWN, "setconf", tracked=False, role=Role.developer, feature="config"),
     Row("resetconf", OWN, "resetconf", role=Role.developer, feature="config"),
-    _reads("source_info", "source_manager", "get_source"),
-    Row("dump", "dump_manager", "dump_src"),
+    _reads("source_info", "source_manager", "get_source", takes={"name": "recorded"}),
+    Row("dump", "dump_manager", "dump_src", takes={"src": "source"}),
     Row("dump_all", "dump_manager", "dump_all"),
-    Row("mark_dump_success", "dump_manager", "mark_success"),
-    Row("upload", "upload_manager", "upload_src"),
-    Row("upload_all", "upload_manager", "upload_all"),
-    Row("update_source_meta", "upload_manager", "update_source_meta"),
-    _reads("whatsnew", "build_manager"),
-    _reads("lsmerge", "build_manager", "list_merge"),
-    Row("rmmerge", "build_manager", "delete_merge"),
-    Row("merge", "build_manager", "merge"),
-    Row("index", "index_manager", "index"),
+    Row("mark_dump_success", "dump_manager", "mark_success", takes={"src": "source"}),
+    Row("upload", "upload_manager", "upload_src", takes={"src": "upload"}, makes="subject"),
+    Row("upload_all", "upload_manager", "upload_all", makes="subject"),
+    Row("update_source_meta", "upload_manager", "update_source_meta", takes={"src": "upload"}),
+    _reads("whatsnew", "build_manager", takes={"build_name": "recipe", "old": "build"}),
+    _reads("lsmerge", "build_manager", "list_merge", takes={"build_config": "recipe"}),
+    Row("rmmerge", "build_manager", "delete_merge", takes={"merge_name": "build"}),
+    Row(
+        "merge",
+        "build_manager",
+        "merge",
+        takes={"build_name": "recipe", "sources": "recipe_sources"},
+        makes="build subject",
+    ),
+    Row("index", "index_manager", "index", takes={"indexer_env": "environment", "build_name": "subject"}),
     _reads("indexes_by_name", "index_manager", "get_indexes_by_name"),
     _reads("search", "index_manager"),
     _reads("document", "index_manager"),
     _reads("documents", OWN),
     _reads("count", OWN),
-    Row("load_plugin", OWN, "load_plugin", role=Role.developer, feature="dataplugin"),
-    Row("reload", OWN, "reload", role=Role.developer, feature="dataplugin"),
+    Row("load_plugin", OWN, "load_plugin", role=Role.developer, feature="dataplugin", makes="*"),
+    Row("reload", OWN, "reload", role=Role.developer, feature="dataplugin", makes="*"),
     Row("backup", OWN, "backup", role=Role.developer),
-    Row("restore", OWN, "restore", role=Role.developer),
+    Row("restore", OWN, "restore", role=Role.developer, makes="*"),
     _reads("help", OWN),
     _reads("commands", OWN),
     _reads("command", OWN),
+    _reads("run", OWN),
     Row("cancel", OWN, "cancel", tracked=False),
 )
 
@@ -76,13 +92,25 @@ HIDDEN = (
     _reads("dump_info", "dump_manager"),
     _reads("upload_info", "upload_manager"),
     _reads("builds", "build_manager", "build_info"),
-    _reads("build", OWN, feature="build"),
+    _reads("build", OWN, feature="build", takes={"id": "build"}),
     _reads("build_config_info", "build_manager"),
-    Row("create_build_conf", "build_manager", "create_build_configuration"),
-    Row("update_build_conf", "build_manager", "update_build_configuration"),
+    Row("create_build_conf", "build_manager", "create_build_configuration", takes=_CONF, makes="recipe recipe_sources"),
+    Row(
+        "update_build_conf",
+        "build_manager",
+        "update_build_configuration",
+        takes={"name": "recipe", **_CONF},
+        makes="recipe_sources",
+    ),
     Row("delete_build_conf", "build_manager", "delete_build_configuration"),
     _reads("index_info", "index_manager"),
-    Row("quick_index", OWN, "quick_index", feature="index"),
+    Row(
+        "quick_index",
+        OWN,
+        "quick_index",
+        feature="index",
+        takes={"datasource_name": "quick", "indexer_env": "environment"},
+    ),
     Row("expose", OWN, "expose", tracked=False, role=Role.developer),
 )
 
@@ -106,4 +134,10 @@ def fill(registry: HubCommands, rows: tuple[Row, ...], server: HubServer) -> Non
         owner: Any = server.actions if row.manager == OWN else server.managers.get(row.manager)
         method = getattr(owner, row.method, None)
         if method is not None and row.name not in registry:
-            registry[row.name] = CommandDefinition(method, tracked=row.tracked, role=row.role)
+            registry[row.name] = CommandDefinition(
+                method,
+                tracked=row.tracked,
+                role=row.role,
+                check=partial(server.known.check, row.takes) if row.takes else None,
+                makes=frozenset(row.makes.split()),
+            )

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubkernel.jobs.models import JobRecord
-from hubkernel.jobs.state import UNFINISHED, State
+from hubkernel.jobs.state import TERMINAL, UNFINISHED, State
 from hubkernel.store import StateStore
 
 log = logging.getLogger(__name__)
 
 COLLECTION = "job"
+FAILED = sorted(TERMINAL - {State.DONE})
 Then = Callable[[BaseException | None], None]
 """Called by the journal's thread after the write, with the error if it failed."""
 
@@ -75,7 +76,7 @@ class Journal:
         if running is not None:
             conditions.append({"state": {"$in" if running else "$nin": sorted(UNFINISHED)}})
         if failed is not None:
-            conditions.append({"state": {"$eq" if failed else "$ne": State.FAILED.value}})
+            conditions.append({"state": {"$in" if failed else "$nin": FAILED}})
         found = self._collection.find({"$and": conditions} if conditions else {}, sort=[("_id", -1)], limit=limit)
         return [JobRecord.from_document(document) for document in found]
 

@@ -233,8 +233,8 @@ class JobManager:
     def list(
         self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100
     ) -> builtins.list[JobRecord]:
-        """Records, newest first. ``running``: only those that have not ended (or have); ``failed``: that failed (or
-        did not).
+        """Records, newest first. ``running``: only those that have not ended (or have); ``failed``: that did not end
+        well, cancelled and interrupted ones among them (or the others).
         """
         with self._lock:
             active = dict(self._active)

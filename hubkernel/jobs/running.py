@@ -138,7 +138,7 @@ class RunningJob(JobContext):
 
     async def _run_code(self, shown: Step) -> Any:
         if _is_async(self._call):
-            return await self._call()
+            return await settled(await self._call())
         shown.thread = f"hubkernel-job-{self.id}"
         future = _in_thread(self._call, shown.thread)
         return await settled(await follow(future, lambda: None, f"job {self.id} ({self.name})"))

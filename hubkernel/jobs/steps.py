@@ -167,5 +167,15 @@ def step_of(pinfo: Mapping[str, Any] | None, function: Callable[..., Any], where
 
 
 async def settled(value: Any) -> Any:
-    """``value``, or what it gives if it can be awaited."""
+    """``value``, or what it gives if it can be awaited; of a list of tasks, their results in its order.
+
+    If one of them fails the others are cancelled, and its error is raised.
+    """
+    if isinstance(value, list) and value and all(inspect.isawaitable(item) for item in value):
+        tasks = [asyncio.ensure_future(item) for item in value]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
     return await value if inspect.isawaitable(value) else value

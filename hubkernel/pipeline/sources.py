@@ -35,7 +35,7 @@ class SourceManager:
         A plugin that cannot be used has the reason under ``data_plugin.error``. ``debug`` adds tracebacks,
         ``detailed`` what :meth:`get_source` has.
         """
-        names = self._names() if id is None else [self._known(id)]
+        names = self._names() if id is None else [self.known(id)]
         return [self._source(name, debug, detailed) for name in names]
 
     def get_source(self, name: str, debug: bool = False) -> dict[str, Any]:
@@ -43,13 +43,14 @@ class SourceManager:
 
         Raises :class:`UnknownPluginError` with the nearest name.
         """
-        return self._source(self._known(name), debug, detailed=True)
+        return self._source(self.known(name), debug, detailed=True)
 
     def _names(self) -> list[str]:
         recorded = {document["_id"] for document in self.context.state["src_dump"].find(projection=["_id"])}
         return sorted(recorded | self.plugins.plugins.keys() | self.plugins.broken.keys())
 
-    def _known(self, name: str) -> str:
+    def known(self, name: str) -> str:
+        """``name``, if a source of that name is loaded, broken or remembered. Raises :class:`UnknownPluginError`."""
         names = self._names()
         if name in names:
             return name

@@ -15,6 +15,7 @@ from typing import Any
 
 from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommands
 from hubkernel.hub.events import EventBus
+from hubkernel.hub.launching import Launcher
 from hubkernel.hub.loop import LoopThread
 from hubkernel.jobs.models import JobRecord, plain
 
@@ -37,6 +38,7 @@ class FakeJobs:
         self._bus = bus
         self._ids = itertools.count(1)
         self.records: dict[int, JobRecord] = {}
+        self._futures: dict[int, Future[Any]] = {}
         self.moved = threading.Condition()
         self.on_cancel: Callable[[int], None] = lambda id: self.move(id, state="cancelled", error="cancelled")
 
@@ -47,6 +49,7 @@ class FakeJobs:
         self.records[record.id] = record
         self._emit(record, "start")
         future: Future[Any] = Future()
+        self._futures[record.id] = future
         if not asyncio.iscoroutinefunction(function):
             self._run(record.id, future, lambda: function(*given["args"], **given["kwargs"]))
         elif name == "quick":
@@ -68,6 +71,8 @@ class FakeJobs:
     def move(self, id: int, **changes: Any) -> None:
         if changes.get("state") in ("done", "failed", "cancelled", "interrupted"):
             changes.setdefault("finished", time.time())
+            if not self._futures[id].done():
+                self._futures[id].set_result(changes.get("result"))
         record = self.records[id] = replace(self.records[id], **changes)
         self._emit(record, "update")
 
@@ -103,6 +108,7 @@ class FakeServer:
         self.pages: list[tuple[str | None, int]] = []
         self.commands = HubCommands()
         self.extra_commands = HiddenCommands()
+        self.launcher = Launcher(self)  # type: ignore[arg-type]
         self._fill()
 
     def _fill(self) -> None:

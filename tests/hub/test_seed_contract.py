@@ -179,7 +179,7 @@ OWED_COMMANDS = {
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
-OURS = {"cancel", "count", "search", "document", "documents", "load_plugin", "reload"}
+OURS = {"cancel", "count", "search", "document", "documents", "load_plugin", "reload", "run"}
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:

@@ -256,14 +256,14 @@ def test_a_command_on_a_schedule(server: HubServer) -> None:
 
 
 def test_a_failing_schedule_is_an_event(server: HubServer) -> None:
-    entry = done(server, "schedule", "0 3 * * *", "upload", "nothing")
+    entry = done(server, "schedule", "0 3 * * *", "upload", "sizes")
     events = server.bus.subscribe()
     server.loop.call_soon_threadsafe(server.schedules.crons[entry["id"]].call_func)
     seen = iter(lambda: events.get(timeout=30), None)
     failed = next(event for event in seen if event is not None and event.entity == "schedule")
     assert failed.op == "failed"
     assert failed.data is not None
-    assert "nothing" in failed.data["error"]
+    assert "sizes has not been dumped yet" in failed.data["error"]
 
 
 def test_stale_states_are_canceled_at_start(home: HubHome, state: Any) -> None:

@@ -426,6 +426,7 @@ def test_a_real_hub_over_ssh_with_roles_of_keys(home: HubHome) -> None:
     (keys / "eve.pub").write_text(f'environment="HUB_ROLE=viewer" {viewer.export_public_key().decode()}')
     server = HubServer.open(home)
     server.run_in_thread()
+    server.state["src_master"].insert_one({"_id": "colors"})
 
     async def test() -> None:
         class Address:

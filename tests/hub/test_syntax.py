@@ -20,6 +20,9 @@ from hubkernel.hub.syntax import Call, CommandSyntaxError, parse, parse_chain
         ("upload main.sub", Call("upload", ("main.sub",))),
         ("search idx q=name:x==y", Call("search", ("idx",), {"q": "name:x==y"})),
         ("f(\n  1,\n)", Call("f", (1,))),
+        (" dump? ", Call("help", ("dump",))),
+        ("dump??", Call("help", ("dump",))),
+        ("?dump", Call("help", ("dump",))),
     ],
 )
 def test_commands(text: str, call: Call) -> None:

@@ -377,12 +377,10 @@ def test_two_urls_with_one_file_name(bench: Bench, web: Web) -> None:
     assert bench.files("src") == {"a.tar.gz": b"x", "a-2.tar.gz": b"y"}
 
 
-def test_unknown_source_and_argument(bench: Bench, web: Web) -> None:
+def test_an_unknown_source(bench: Bench, web: Web) -> None:
     two_files(bench, web)
     with pytest.raises(UnknownPluginError, match="no source 'scr': did you mean 'src'"):
         bench.dump("scr")
-    with pytest.raises(TypeError, match=r"dump has no argument 'forse': did you mean 'force'\?"):
-        bench.dump("src", forse=True)
 
 
 def test_dump_all_does_the_others_and_names_the_failed(bench: Bench, web: Web) -> None:

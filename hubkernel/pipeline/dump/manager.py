@@ -15,7 +15,6 @@ from hubkernel.pipeline.dump.fetch import Policy, shown
 from hubkernel.pipeline.dump.run import DumpRun, Settings, Tally
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.plugins import Plugin, PluginManager
-from hubkernel.pipeline.plugins.errors import nearest
 
 
 class DumpManager:
@@ -47,14 +46,12 @@ class DumpManager:
         skip_manual: bool = False,
         schedule: bool = False,
         check_only: bool = False,
-        **kw: Any,
     ) -> str:
         """Dump one source; returns its release, or ``Nothing to dump``.
 
         ``force`` downloads everything again. ``check_only`` only tells whether there is a new release: it returns its
         label, downloads and records nothing. ``schedule`` does not dump now but when the plugin's schedule says so.
         """
-        self._refuse(kw)
         plugin = self.plugins[src]
         if plugin.manifest.dumper.disabled:
             current().log(f"{src} is disabled in its manifest")
@@ -63,13 +60,11 @@ class DumpManager:
             return self._schedule(plugin)
         return await self._dump(plugin, Tally(), force, check_only)
 
-    async def dump_all(self, force: bool = False, **kw: Any) -> dict[str, str]:
+    async def dump_all(self, force: bool = False, *, check_only: bool = False) -> dict[str, str]:
         """Dump every source that is not disabled, together; returns what :meth:`dump_src` does, by source.
 
         Raises :class:`DumpError` at the end, naming those that failed; the others are done nevertheless.
         """
-        check_only = bool(kw.pop("check_only", False))
-        self._refuse(kw)
         enabled = [plugin for plugin in self.plugins.plugins.values() if not plugin.manifest.dumper.disabled]
         tally = Tally()
         dumps = [self._dump(plugin, tally, force, check_only) for plugin in enabled]
@@ -124,12 +119,6 @@ class DumpManager:
             error = DumpError("the hub ended during the dump; dump again, it goes on where it was")
             SourceState(self.context, document["_id"]).fail(error, _aware(started), status="canceled")
         return [document["_id"] for document in stale]
-
-    def _refuse(self, kw: dict[str, Any]) -> None:
-        if kw:
-            name = next(iter(kw))
-            near = nearest(name, ("src", "force", "skip_manual", "schedule", "check_only"))
-            raise TypeError(f"dump has no argument {name!r}" + (f": did you mean {near!r}?" if near else ""))
 
     def _schedule(self, plugin: Plugin) -> str:
         import aiocron

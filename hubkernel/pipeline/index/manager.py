@@ -11,7 +11,7 @@ from hubkernel.pipeline.index import query
 from hubkernel.pipeline.index.environments import DEFAULT, Environments
 from hubkernel.pipeline.index.errors import IndexBusyError, NoSuchIndexError, SearchError
 from hubkernel.pipeline.index.run import IndexRun, Place
-from hubkernel.pipeline.index.subjects import find_subject
+from hubkernel.pipeline.index.subjects import Subject, find_subject
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class IndexManager:
         ``{"index", "environment", "host", "count", "created_at"}``.
         """
         self.environments.url(indexer_env)
-        subject = find_subject(self.context, build_name)
+        subject = self.find(build_name)
         place = Place.new(indexer_env, (index_name or build_name).lower())
         chosen = tuple(dict.fromkeys(ids)) if ids is not None else None
         key = (indexer_env, place.name)
@@ -59,6 +59,10 @@ class IndexManager:
             return await run.run()
         finally:
             self._running.discard(key)
+
+    def find(self, build_name: str) -> Subject:
+        """What ``build_name`` means: a build, or else a plain collection. Raises :class:`NoSuchBuildError`."""
+        return find_subject(self.context, build_name)
 
     # --- what there is
 

@@ -61,7 +61,9 @@ class UploadManager:
                 self._running.pop(name, None)
         return dict(zip(collections, results, strict=True))
 
-    async def upload_all(self, raise_on_error: bool = False, **kw: Any) -> dict[str, Any]:
+    async def upload_all(
+        self, raise_on_error: bool = False, *, steps: str | Iterable[str] = STEPS, force: bool = False
+    ) -> dict[str, Any]:
         """Upload every source that has been dumped, one after the other.
 
         Returns ``{source: result or "error: ..."}``; with ``raise_on_error`` one error at the end names all failures.
@@ -70,7 +72,7 @@ class UploadManager:
         failed: list[str] = []
         for name in sorted(self.plugins.plugins):
             try:
-                results[name] = await self.upload_src(name, **kw)
+                results[name] = await self.upload_src(name, steps=steps, force=force)
             except UploadError as error:
                 results[name] = f"error: {error}"
                 failed.append(str(error))
