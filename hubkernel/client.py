@@ -70,6 +70,7 @@ def _open(home: HubHome, door: str) -> _Embedded:
     lock.acquire("embedded")
     try:
         server = HubServer.open(home, managers_custom_args=NO_POLL)
+        server.on_end = lambda restart: disconnect(home)  # who uses it next opens it again
         server.run_in_thread()
         return _Embedded(LocalHub(server, door=door), lock, os.getpid())
     except BaseException:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
-from hubkernel.hub.commands import Command, lookup
+from hubkernel.hub.commands import Command, ConflictError, lookup
+from hubkernel.hub.config import masked
 from hubkernel.hub.launching import origin
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
@@ -61,6 +62,27 @@ class HubActions:
     def resetconf(self, name: str | None = None) -> list[str]:
         """Forget what setconf stored, for one setting or for all; returns their names."""
         return self.server.config.reset(self.server.state, name)
+
+    def index_config(self) -> dict[str, Any]:
+        """The index environments as they are configured; secrets are masked."""
+        config: dict[str, Any] = masked(self.server.config.index_config)
+        return config
+
+    def stop(self, force: bool = False) -> str:
+        """Stop the hub. While jobs run that is refused, unless ``force`` interrupts them."""
+        return self._end(force, restart=False)
+
+    def restart(self, force: bool = False, stop: bool = False) -> str:
+        """Stop the hub and start it anew (or, with ``stop``, only stop it). ``force`` interrupts what runs."""
+        return self._end(force, restart=not stop)
+
+    def _end(self, force: bool, *, restart: bool) -> str:
+        running = self.server.jobs.list(running=True)
+        if running and not force:
+            what = ", ".join(f"{record.id} {record.command or record.name}" for record in running[:5])
+            raise ConflictError(f"{len(running)} job(s) run: {what}. Wait for them, or use force=True")
+        self.server.end(restart=restart)
+        return f"Hub is {'restarting' if restart else 'stopping'}"
 
     def help(self, command: Any = None) -> str:
         """List the commands, or explain one: ``help("dump")``."""

@@ -39,7 +39,11 @@ class UnknownNameError(CommandError, LookupError):
     """There is no such source, build, configuration, ...; the message names the nearest one there is."""
 
 
-class AlreadyRunningError(CommandError):
+class ConflictError(CommandError):
+    """What is asked for cannot be done now."""
+
+
+class AlreadyRunningError(ConflictError):
     """The same command with the same arguments is running; the message has its number."""
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from hubkernel.pipeline.context import PipelineContext
     from hubkernel.pipeline.plugins import PluginManager
 
+GRACE = 0.2
+"""Seconds between the answer to ``stop`` and the end, in which the doors deliver it."""
+
 SourceList = Iterable[str | ModuleType] | str | ModuleType
 
 
@@ -126,6 +129,9 @@ class HubServer:
         self._ssh: Any = None
         self._started = False
         self._ended = threading.Event()
+        self.on_end: Callable[[bool], object] | None = None
+        """Set by the process that owns the hub: called with whether a restart is wanted, in a thread of its own, when
+        a command asks for the end. Without it the hub shuts itself down, and cannot restart."""
 
     @classmethod
     def open(cls, home: HubHome, **arguments: Any) -> HubServer:
@@ -482,6 +488,21 @@ class HubServer:
         if "bus" in self.__dict__:
             self.bus.close()
         self._ended.set()
+
+    def end(self, *, restart: bool = False) -> None:
+        """End the hub soon, from any thread; returns at once, so that who asked for it still gets an answer.
+
+        Publishes event ``hub``/``stop`` or ``hub``/``restart``. Raises :class:`HubError` if nobody could start it.
+        """
+        if restart and self.on_end is None:
+            raise HubError("the process of this hub cannot start it again: stop it, and start it by hand")
+        message = {"type": "alert", "msg": f"Hub is {'restarting' if restart else 'stopping'}"}
+        name = "restart" if restart else "stop"
+        self.bus.publish("hub", None, name, {**message, "event": f"hub_{name}"})
+        on_end = self.on_end or (lambda _: self.shutdown())
+        timer = threading.Timer(GRACE, on_end, (restart,))
+        timer.name = "hub-end"
+        timer.start()
 
     # What commands need of the hub.
 

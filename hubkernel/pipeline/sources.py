@@ -14,6 +14,8 @@ from hubkernel.store import NoSuchCollectionError
 from hubkernel.store.base import Document
 
 DOWNLOAD = ("status", "time", "started_at", "last_success", "release", "data_folder")
+RESET = {"download": ("download", "last_good"), "upload": ("upload",), "inspect": ("inspect",)}
+"""What is forgotten of ``src_dump``."""
 UPLOAD = (*DOWNLOAD, "count", "received", "duplicates")
 
 
@@ -44,6 +46,46 @@ class SourceManager:
         Raises :class:`UnknownPluginError` with the nearest name.
         """
         return self._source(self.known(name), debug, detailed=True)
+
+    def reset(self, name: str, key: str = "upload", subkey: str | None = None) -> None:
+        """Forget the state of a source's ``download``, ``upload`` or ``inspect``; its files and documents stay.
+
+        ``subkey`` restricts it to one collection. Afterwards the source counts as never dumped (or uploaded).
+        """
+        if key not in RESET:
+            raise ValueError(f"key is {key!r}; it is one of {', '.join(RESET)}")
+        self._refuse_running(self.known(name), key)
+        paths = RESET[key]
+        if subkey is not None:
+            jobs = (self.context.state["src_dump"].find_one({"_id": name}) or {}).get(key, {}).get("jobs", {})
+            if subkey not in jobs:
+                raise LookupError(f"{name} has no {key} of {subkey!r}; there is {', '.join(jobs) or 'none'}")
+            paths = (f"{key}.jobs.{subkey}",)
+        self.context.state["src_dump"].update_one({"_id": name}, {"$unset": dict.fromkeys(paths, "")})
+
+    def _refuse_running(self, name: str, key: str) -> None:
+        plugin = self.plugins.plugins.get(name)
+        uploading = self.upload.running().keys() & (plugin.uploaders if plugin else {}).keys()
+        if (key == "upload" and uploading) or (key == "download" and name in self.dump.running()):
+            raise ValueError(f"the {key} of {name} is running: wait for it, or cancel it")
+
+    def save_mapping(
+        self, name: str, mapping: dict[str, Any] | None = None, dest: str = "master", mode: str = "mapping"
+    ) -> None:
+        """Save a mapping (Elasticsearch ``properties``) for the collection of a source, for later builds and indices.
+
+        ``name`` is the source, or ``source.collection`` if it has several. A mapping that the plugin itself declares
+        takes its place again at the next upload.
+        """
+        if dest != "master" or mode != "mapping" or not isinstance(mapping, dict):
+            raise ValueError("only a given mapping can be saved, as dest='master': documents cannot be inspected yet")
+        _, collections = self.upload.find(name)
+        if len(collections) > 1:
+            raise ValueError(f"{name} has several collections: name one, as in {name}.{collections[0]}")
+        masters = self.context.state["src_master"]
+        if masters.find_one({"_id": collections[0]}) is None:
+            raise LookupError(f"{name} has not been uploaded yet: run upload({name!r}) first")
+        masters.update_one({"_id": collections[0]}, {"$set": {"mapping": mapping}})
 
     def _names(self) -> list[str]:
         recorded = {document["_id"] for document in self.context.state["src_dump"].find(projection=["_id"])}

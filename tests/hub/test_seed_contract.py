@@ -163,19 +163,71 @@ HIDDEN = words("""
     release_info reset_synced get_apis create_api delete_api start_api stop_api test_api quick_index expose
 """)
 
+SIGNATURES = """
+    status()
+    export_command_documents(filepath)
+    config()
+    setconf(name, value)
+    resetconf(name=None)
+    source_info(name, debug=False)
+    source_reset(name, key='upload', subkey=None)
+    dump(src, force=False, skip_manual=False, schedule=False, check_only=False)
+    dump_all(force=False)
+    mark_dump_success(src, dry_run=True)
+    upload(src, validate=False)
+    upload_all(raise_on_error=False)
+    update_source_meta(src, dry=False)
+    whatsnew(build_name=None, old=None)
+    lsmerge(build_config=None, only_archived=False)
+    rmmerge(merge_name)
+    merge(build_name, sources=None, target_name=None)
+    archive(merge_name)
+    index(indexer_env, build_name, index_name=None, ids=None)
+    index_cleanup(env=None, keep=3, dryrun=True)
+    indexes_by_name(index_name=None, env_name=None, limit=10)
+    restart(force=False, stop=False)
+    stop(force=False)
+    backup(folder='.', archive=None)
+    restore(archive, drop=False)
+    commands(id=None, running=None, failed=None)
+    command(id)
+    sch()
+    top(action='summary')
+    job_info()
+    schedule(crontab, func, *args, **kwargs)
+    sources(id=None, debug=False, detailed=False)
+    source_save_mapping(name, mapping=None, dest='master', mode='mapping')
+    dump_info()
+    upload_info()
+    builds(id=None, conf_name=None, fields=None, only_archived=False, status=None)
+    build(id)
+    build_config_info()
+    build_save_mapping(name, mapping=None, dest='build', mode='mapping')
+    create_build_conf(name, doc_type, sources, roots=None, builder_class=None, params=None, archived=False)
+    delete_build_conf(name)
+    index_info(remote=False)
+    validate_mapping(mapping, env)
+    update_metadata(indexer_env, index_name, build_name=None, _meta=None)
+    quick_index(datasource_name, doc_type, indexer_env, subsource=None, index_name=None)
+    expose(endpoint_name, command_name, method)
+"""
+"""What may be given by position, in this order; where the old hub took any keyword (``**kw``), ours names each."""
+
+ELSEWHERE = {"help", "update_build_conf", "index_config"}
+"""help takes ``command`` where it was ``func``; an update leaves what is not given as it is; the index environments are
+a command here, since doors cannot show objects."""
+
 OWED_COMMANDS = {
-    "metadata and inspection": """source_reset source_save_mapping build_save_mapping
-        validate_mapping inspect flatten_inspection_data update_metadata source_save_pydantic_model
-        source_pydantic_validation
-        source_validations""",
-    "housekeeping": "archive auto_archive index_cleanup",
-    "environments as objects": "index_config snapshot_config publish_config",
+    "inspection and validation": """inspect flatten_inspection_data source_save_pydantic_model
+        source_pydantic_validation source_validations""",
+    "archiving by age": "auto_archive",
+    "environments as objects": "snapshot_config publish_config",
     "diff and sync": "diff report diff_info jsondiff sync reset_synced",
     "snapshots": "snapshot snapshot_cleanup list_snapshots delete_snapshots validate_snapshots snapshot_info",
     "releases": "create_release_note get_release_note publish publish_diff publish_snapshot release_info",
     "plugins by url": "register_url unregister_url export_plugin dump_plugin",
     "autohub": "list versions info backend reset_backend check download apply install",
-    "the owner process": "upgrade restart stop",
+    "its own code": "upgrade",
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
@@ -253,6 +305,15 @@ def test_owed_features_have_their_reason_and_nothing_else(server: HubServer) -> 
     assert set(server.managers) == {
         f"{name}_manager" for name in ("job", "dump", "upload", "dataplugin", "source", "build", "index")
     }
+
+
+def test_arguments_have_their_places_and_defaults(server: HubServer) -> None:
+    known = {**server.extra_commands, **server.commands}
+    wanted_ones = dict(signatures(SIGNATURES))
+    assert set(wanted_ones) == set(known) - OURS - ELSEWHERE
+    for name, signature in wanted_ones.items():
+        ours, theirs = bare(known[name], method=False), wanted(signature)
+        assert ours[: len(theirs)] == theirs, name
 
 
 def test_every_command_is_there_or_owed(server: HubServer) -> None:

@@ -377,7 +377,7 @@ def test_build_c33_an_update_keeps_what_is_not_passed(hub: Hub) -> None:
 
 def test_recipes_are_created_once_and_deleted(two: Hub) -> None:
     name = two.build("recipe", ["s1"])
-    with pytest.raises(BuildExistsError, match="there is a build configuration 'recipe' already"):
+    with pytest.raises(BuildExistsError, match="Configuration named 'recipe' already exists"):
         two.builds.create_build_configuration("recipe", "thing", ["s2"])
     two.builds.delete_build_configuration("recipe")
     assert two.builds.list_merge() == [name]
@@ -385,7 +385,9 @@ def test_recipes_are_created_once_and_deleted(two: Hub) -> None:
         two.merge("recipe")
     two.builds.create_build_configuration("recipes", "thing", ["s1"])
     with pytest.raises(NoSuchRecipeError, match="did you mean 'recipes'"):
-        two.builds.delete_build_configuration("recipe")
+        two.merge("recipe")
+    two.builds.delete_build_configuration("recipe")
+    assert list(two.builds.build_config_info()["build_configs"]) == ["recipes"]
 
 
 def test_build_c34_the_recipes_own_meta_goes_over_the_computed_one(two: Hub) -> None:

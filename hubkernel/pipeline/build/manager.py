@@ -80,7 +80,7 @@ class BuildManager:
         return self.recipes.update(name, {**changes, **_params(params)})
 
     def delete_build_configuration(self, name: str) -> None:
-        """Delete a recipe. Its builds stay."""
+        """Delete a recipe; its builds stay. One that is not there is no error."""
         self.recipes.delete(name)
 
     # Builds
@@ -130,6 +130,23 @@ class BuildManager:
             raise BuildError(f"{merge_name} is being built: cancel that first")
         self.context.store.drop(build["target_name"])
         self.builds.delete(merge_name)
+
+    def archive_merge(self, merge_name: str) -> None:
+        """Archive a build: its documents are deleted, what is known of it stays and says so."""
+        build = self.builds.get(merge_name)
+        if merge_name in self._running or status_of(build) == "building":
+            raise BuildError(f"{merge_name} is being built: wait for it, or cancel it")
+        self.builds.archive(merge_name)
+        self.context.store.drop(build["target_name"])
+
+    def save_mapping(
+        self, name: str, mapping: dict[str, Any] | None = None, dest: str = "build", mode: str = "mapping"
+    ) -> None:
+        """Save a mapping (Elasticsearch ``properties``) for a build; the next index of it is made with it."""
+        if dest != "build" or mode != "mapping" or not isinstance(mapping, dict):
+            raise ValueError("only a given mapping can be saved, as dest='build': documents cannot be inspected yet")
+        self.builds.get(name)
+        self.context.state["src_build"].update_one({"_id": name}, {"$set": {"mapping": mapping}})
 
     def build_info(
         self,

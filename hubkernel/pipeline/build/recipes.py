@@ -48,7 +48,7 @@ class RecipeBook:
         check(document, self._builder_classes)
         if self._collection.find_one({"_id": document["_id"]}):
             raise BuildExistsError(
-                f"there is a build configuration {document['_id']!r} already: update it, or choose another name"
+                f"Configuration named {document['_id']!r} already exists: update it, or choose another name"
             )
         self._collection.insert_one(document)
         return dict(document)
@@ -61,8 +61,7 @@ class RecipeBook:
         return document
 
     def delete(self, name: str) -> None:
-        """Its builds stay. Raises :class:`NoSuchRecipeError`."""
-        self.get(name)
+        """Its builds stay. One that is not there is no error."""
         self._collection.delete_one({"_id": name})
 
 

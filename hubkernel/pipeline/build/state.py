@@ -93,6 +93,10 @@ class Builds:
         """All versions that builds of a recipe have had, archived, failed and running ones too."""
         return {build["build_version"] for build in self.find(recipe, archived=None) if "build_version" in build}
 
+    def archive(self, name: str) -> None:
+        """Mark it as archived, now."""
+        self._collection.update_one({"_id": name}, {"$set": {"archived": datetime.now(UTC)}})
+
     def delete(self, name: str) -> None:
         self._collection.delete_one({"_id": name})
 

@@ -80,6 +80,10 @@ class DumpManager:
             raise DumpError(f"{len(failed)} of {len(enabled)} dumps failed\n{reasons}")
         return {plugin.name: str(outcome) for plugin, outcome in zip(enabled, outcomes, strict=True)}
 
+    def running(self) -> set[str]:
+        """The sources that are being dumped."""
+        return set(self._running)
+
     def dump_info(self) -> list[dict[str, Any]]:
         """Every source with its last dump, its last good release and its history."""
         return [self._info(plugin) for plugin in self.plugins.plugins.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from hubkernel.pipeline.index.environments import DEFAULT, Environments
 from hubkernel.pipeline.index.errors import IndexBusyError, NoSuchIndexError, SearchError
 from hubkernel.pipeline.index.run import IndexRun, Place
 from hubkernel.pipeline.index.subjects import Subject, find_subject
+from hubkernel.pipeline.index.upkeep import Cleanup, meta_of, try_mapping, write_meta
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +113,37 @@ class IndexManager:
         keys = ("index_name", "doc_type", "build_version", "count", "creation_date", "environment")
         found.sort(key=lambda each: -int(each["creation_date"]))
         return [{key: each[key] for key in keys} for each in found[:limit]]
+
+    # --- upkeep
+
+    async def validate_mapping(self, mapping: Mapping[str, Any], env: str) -> None:
+        """Try a mapping on an environment: an empty index of it is made and removed. Raises :class:`SearchError` with
+        what is wrong.
+        """
+        await asyncio.to_thread(try_mapping, self.environments.client(env), mapping)
+
+    async def update_metadata(
+        self, indexer_env: str, index_name: str, build_name: str | None = None, _meta: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Write the ``_meta`` of an index again: ``_meta``, or else that of the build; returns it.
+
+        ``build_name`` is the index's own name unless given. Documents are not touched.
+        """
+        meta = _meta if _meta is not None else meta_of(self.find(build_name or index_name))
+        return await asyncio.to_thread(write_meta, self.environments.client(indexer_env), index_name, meta)
+
+    async def cleanup(
+        self, env: str | None = None, keep: int = 3, dryrun: bool = True, *, build_config: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Remove old indices: of each build configuration, all but those of its ``keep`` newest builds.
+
+        Returns what was removed, or with ``dryrun`` would be. Indices that the hub did not make are never touched.
+        """
+        cleanup = Cleanup(self.context, self.environments, keep)
+        old = cleanup.old([env] if env else self.environments.names, build_config)
+        for found in [] if dryrun else old:
+            await asyncio.to_thread(cleanup.remove, found)
+        return old
 
     # --- asking
 
