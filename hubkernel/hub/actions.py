@@ -38,6 +38,7 @@ class HubActions:
         server = self.server
         about = {
             "name": server.name,
+            "icon": server.config.hub_icon,
             "home": str(server.home),
             "features": list(server.features),
             "unavailable": dict(server.unavailable),
@@ -45,6 +46,7 @@ class HubActions:
             "broken": dict(server.plugins.broken) if server.managers else {},
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
+            "missing_settings": dict(server.config.missing),
         }
         return {**status(server.managers or {}), "hub": about}
 
@@ -53,7 +55,10 @@ class HubActions:
         return self.server.config.show()
 
     def setconf(self, name: str, value: Any) -> dict[str, Any]:
-        """Change a setting, now or (``needs_restart``) at the next start. It is stored in the hub's state."""
+        """Change a setting, now or (``needs_restart``) at the next start. It is stored in the hub's state.
+
+        ``setconf("my_source.SCHEDULE", "0 3 * * *")`` changes a key of the source's dumper from the next ``reload`` on.
+        """
         result = self.server.config.store(self.server.state, name, value)
         if result["name"] == "hub_name":
             self.server.name = result["value"]
@@ -61,7 +66,10 @@ class HubActions:
 
     def resetconf(self, name: str | None = None) -> list[str]:
         """Forget what setconf stored, for one setting or for all; returns their names."""
-        return self.server.config.reset(self.server.state, name)
+        names = self.server.config.reset(self.server.state, name)
+        if "hub_name" in names:
+            self.server.name = self.server.config.hub_name
+        return names
 
     def index_config(self) -> dict[str, Any]:
         """The index environments as they are configured; secrets are masked."""

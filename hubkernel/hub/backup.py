@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from hubkernel.hub.private import sync_folder
 from hubkernel.store import StateStore
 
 FORMAT = 1
@@ -43,20 +44,11 @@ def backup(state: StateStore, folder: str | os.PathLike[str] = ".", archive: str
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
     return str(target.absolute())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write(state: StateStore, file: IO[str]) -> None:

@@ -6,6 +6,7 @@ Later wins: default < file (``hubkernel.toml``, or a Python module ``config.py``
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,19 +14,53 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
-from hubkernel.hub.config_sources import ConfigError, Setting, find_file, read_environment, read_module, read_toml
+from hubkernel.hub.config_comments import Comment
+from hubkernel.hub.config_plain import alike, decoded, is_plain, plain
+from hubkernel.hub.config_sources import (
+    ConfigError,
+    Module,
+    Setting,
+    find_file,
+    read_environment,
+    read_module,
+    read_toml,
+)
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.names import hint
+from hubkernel.jobs.masking import MASK, masked, names_secret
+from hubkernel.pipeline.credentials import check_reference
 from hubkernel.store import StateStore
 
-__all__ = ["ConfigError", "HubConfig", "settings_table"]
+__all__ = ["ConfigError", "HubConfig", "masked"]
 
-MASK = "********"
 COLLECTION = "hub_config"
 """State collection of what ``setconf`` stored: ``{"_id": setting, "value": JSON value}``."""
+
+
+DOTTED = r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*"
+"""``Class.ATTRIBUTE``"""
+EARLY = ("config_readonly", "state_url")
+"""Read before the hub's state is, so that ``setconf`` cannot change them."""
+DERIVED = {
+    "log_folder": "logs",
+    "dataupload_folder": "dataupload",
+    "diff_folder": "diff",
+    "release_folder": "release",
+}
+
+log = logging.getLogger(__name__)
 
 
 def _setting(default: Any, section: str, description: str, *, old: str = "", live: bool = False, **more: Any) -> Any:
@@ -43,6 +78,9 @@ class HubConfig(BaseModel):
 
     hub_name: str = _setting(
         "BioThings Hub", "General", "Name shown in banners, prompts and the status.", old="HUB_NAME", live=True
+    )
+    hub_icon: str | None = _setting(
+        None, "General", "Url of a picture that doors show beside the name.", old="HUB_ICON"
     )
     config_readonly: bool = _setting(
         False, "General", "Refuse setconf and resetconf while the hub runs.", old="CONFIG_READONLY"
@@ -64,10 +102,35 @@ class HubConfig(BaseModel):
         dict, "Stores", "Index environments: {env: {name: {host, indexer: {args}}}}.", old="INDEX_CONFIG"
     )
     data_root: Path | None = _setting(
-        None, "Folders", "Folder of downloaded releases and logs; unset: the home.", old="DATA_ARCHIVE_ROOT"
+        None,
+        "Folders",
+        "Folder of downloaded releases; unset: the home. The folders below stand beside it if it is called "
+        "`datasources`, else in it.",
+        old="DATA_ARCHIVE_ROOT",
+    )
+    log_folder: Path | None = _setting(
+        None, "Folders", "Folder of logs; unset: `logs` by `data_root`, else in the home.", old="LOG_FOLDER"
+    )
+    dataupload_folder: Path | None = _setting(
+        None,
+        "Folders",
+        "Folder of files that users upload; unset: `dataupload` by `data_root`, else in the home.",
+        old="DATA_UPLOAD_FOLDER",
+    )
+    diff_folder: Path | None = _setting(
+        None, "Folders", "Folder of differences between builds, once there are any; unset: `diff`.", old="DIFF_PATH"
+    )
+    release_folder: Path | None = _setting(
+        None, "Folders", "Folder of releases, once they can be made; unset: `release`.", old="RELEASE_PATH"
     )
     plugin_folders: list[Path] = _setting(
         list, "Folders", "More folders whose sub-folders are plugins, besides the home's.", old="DATA_PLUGIN_FOLDER"
+    )
+    active_datasources: list[str] = _setting(
+        list,
+        "Folders",
+        "Importable packages whose folders are plugins, for a hub without a script of its own.",
+        old="ACTIVE_DATASOURCES",
     )
     hooks_folder: Path | None = _setting(
         None, "Folders", "Folder of hook files (*.py); unset: hooks in the home.", old="HOOKS_FOLDER"
@@ -92,6 +155,31 @@ class HubConfig(BaseModel):
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
+    logins: dict[str, str] = _setting(
+        dict,
+        "Security",
+        "Host name of private sources -> where the login for it is: `env:NAME`, `file:path` or "
+        "`keyring:service/user`. What stands there is `user:password`, or the whole value of an Authorization header.",
+    )
+    audit_max_bytes: int = _setting(
+        10_000_000, "Security", "Size from which on the audit log begins a new file; nine older ones are kept.", ge=1000
+    )
+    api_port: int | None = _setting(
+        None,
+        "REST",
+        "Port of the API that BioThings Studio speaks to; unset: none.",
+        old="HUB_API_PORT",
+        ge=0,
+        le=65535,
+    )
+    readonly_api_port: int | None = _setting(
+        None,
+        "REST",
+        "Port of its read-only twin; unset: the next one after `api_port`.",
+        old="READONLY_HUB_API_PORT",
+        ge=0,
+        le=65535,
+    )
     ssh_port: int | None = _setting(
         None, "SSH", "Port of the ssh console; unset: no console.", old="HUB_SSH_PORT", ge=0, le=65535
     )
@@ -101,9 +189,31 @@ class HubConfig(BaseModel):
     )
 
     _sources: dict[str, Setting] = PrivateAttr(default_factory=dict)
-    _stored: set[str] = PrivateAttr(default_factory=set)
-    _changed: set[str] = PrivateAttr(default_factory=set)
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+    _module: Module = PrivateAttr(default_factory=lambda: Module({}, {}, {}, {}))
     _others: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _overrides: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What ``setconf`` stored, by setting, by name in the user's module, or by ``Class.ATTRIBUTE``."""
+    _next: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What changes only at the next start."""
+
+    @field_validator("logins")
+    @classmethod
+    def _are_references(cls, value: dict[str, str]) -> dict[str, str]:
+        for reference in value.values():
+            check_reference(reference)
+        return value
+
+    @model_validator(mode="after")
+    def _derive(self) -> HubConfig:
+        """What follows from other settings as long as it is not given."""
+        if self.data_root is not None:
+            root = self.data_root.parent if self.data_root.name == "datasources" else self.data_root
+            for name, folder in DERIVED.items():
+                self.__dict__[name] = self.__dict__[name] or root / folder
+        if self.readonly_api_port is None and self.api_port:
+            self.__dict__["readonly_api_port"] = self.api_port + 1
+        return self
 
     @classmethod
     def load(
@@ -114,18 +224,23 @@ class HubConfig(BaseModel):
         Raises :class:`ConfigError` with every mistake in one message.
         """
         settings: dict[str, Setting] = {}
-        others: dict[str, Any] = {}
+        module = Module({}, {}, {}, {})
         if (file := find_file(home.config_file)) is not None:
             if file.suffix == ".py":
-                settings, others = read_module(file, known_names())
+                module = read_module(file, known_names())
+                settings = module.settings
             else:
                 settings = read_toml(file, known_names())
-        stored = stored_settings(state) if state is not None else {}
+        overrides = stored_overrides(state) if state is not None else {}
+        stored = {
+            name: Setting(overrides[name], f"setconf {name}", name) for name in overrides if name in cls.model_fields
+        }
         environment = read_environment(os.environ if environ is None else environ, known_names())
         config = cls._build({**settings, **stored, **environment}, file)
         config._sources = {**settings, **environment}
-        config._stored = set(stored) - set(environment)
-        config._others = others
+        config._overrides = {name: value for name, value in overrides.items() if name not in environment}
+        config._base, config._module = (file.parent if file is not None else Path.cwd()), module
+        config._others = {name: config._overrides.get(name, value) for name, value in module.others.items()}
         return config
 
     @classmethod
@@ -142,53 +257,111 @@ class HubConfig(BaseModel):
         """UPPER_CASE names of a Python ``config.py`` that are no settings of the hub; the user's code may want them."""
         return self._others
 
+    @property
+    def missing(self) -> dict[str, str]:
+        """What a Python ``config.py`` says has to be given and is not: what for, by name."""
+        given = {name for name in self._module.missing if known_names().get(name) in self._sources}
+        return {name: text for name, text in self._module.missing.items() if name not in given}
+
     def source(self, name: str) -> str:
         """Where the value of a setting comes from: ``default``, ``setconf``, or the file and line."""
-        if name in self._stored:
+        if name in self._overrides:
             return "setconf"
         setting = self._sources.get(name)
         return setting.place if setting else "default"
 
+    def comment(self, name: str) -> Comment:
+        """What a Python ``config.py`` says of a setting, or of another name in it."""
+        found = (c for written, c in self._module.comments.items() if known_names().get(written, written) == name)
+        return next(found, Comment())
+
     def show(self) -> dict[str, Any]:
-        """All settings as JSON, secrets masked: ``{"scope": {"config": {name: {value, default, desc, section, source,
-        secret, live}}, "class": {}}, "_dirty": a restart is needed, "allow_edits"}``.
+        """All settings as JSON, secrets masked: ``{"scope": {"config": {name: {...}}, "class": {"Class.ATTRIBUTE":
+        value}}, "_dirty": whether a restart would change something, "allow_edits"}``.
+
+        Each has ``value``, ``default`` (what ``resetconf`` goes back to), ``desc``, ``section``, ``source``,
+        ``secret``, ``live``, ``readonly``, ``hidden``, ``name`` (in BioThings), ``diff`` (a JSON patch, if ``setconf``
+        changed it) and ``error`` (if it has to be given).
         """
-        fields = {name: self._show(name, info) for name, info in type(self).model_fields.items()}
+        names = [*type(self).model_fields, *self._module.others, *self.missing]
+        shown = {name: self._show(name) for name in dict.fromkeys(names) if not self.comment(name).invisible}
+        dotted = {name: masked(value) for name, value in self._overrides.items() if "." in name}
+        dirty = any(value != self._now(name) for name, value in self._next.items())
         return {
-            "scope": {"config": fields, "class": {}},
-            "_dirty": bool(self._changed),
+            "scope": {"config": shown, "class": dotted},
+            "_dirty": dirty,
             "allow_edits": not self.config_readonly,
         }
 
-    def _show(self, name: str, info: FieldInfo) -> dict[str, Any]:
-        extra = _extra(info)
-        return {
-            "value": masked(getattr(self, name)),
-            "default": masked(info.get_default(call_default_factory=True)),
-            "desc": info.description,
-            "section": extra["section"],
-            "source": self.source(name),
-            "secret": is_secret(info),
+    def _show(self, name: str) -> dict[str, Any]:
+        info, comment = type(self).model_fields.get(name), self.comment(name)
+        extra = extra_of(info) if info else {"section": None, "live": False, "old": name}
+        secret = is_secret(info) if info else names_secret(name)
+        shown = {
+            "desc": comment.desc or (info.description if info else None),
+            "section": comment.section or extra["section"],
+            "source": self.source(name) if info or name in self._overrides else self._module.place,
+            "secret": secret,
             "live": extra["live"],
+            "readonly": comment.readonly or name in EARLY or secret,
+            "hidden": comment.hidden,
+            "name": extra["old"],
         }
+        if (missing := self.missing.get(name)) is not None:
+            return {**shown, "error": missing}
+        for key, value in (("value", self._now(name)), ("default", self._before(name))):
+            if is_plain(value):
+                shown[key] = MASK if comment.hidden else self._masked(name, value)
+        if name in self._overrides and shown.get("value") != shown.get("default"):
+            shown["diff"] = [{"op": "replace", "path": "", "value": shown.get("value")}]
+        return shown
+
+    def _masked(self, name: str, value: Any) -> Any:
+        return masked(value) if name in type(self).model_fields else masked({name: value})[name]
+
+    def _now(self, name: str) -> Any:
+        return getattr(self, name) if name in type(self).model_fields else self._others.get(name)
+
+    def _before(self, name: str) -> Any:
+        """What holds without ``setconf``."""
+        info = type(self).model_fields.get(name)
+        if info is None:
+            return self._module.others.get(name)
+        setting = self._sources.get(name)
+        if setting is not None:
+            return self._checked(name, _prepared(name, setting, self._base))
+        return info.get_default(call_default_factory=True)
 
     def store(self, state: StateStore, name: str, value: Any) -> dict[str, Any]:
         """``setconf``: check, store for every later start, and apply now what is live.
 
-        Returns ``{"name", "value", "needs_restart"}``. Raises :class:`ConfigError` and changes nothing if the name or
-        the value is wrong, the setting is secret, or the environment fixes it.
+        ``value`` is the value itself or, as BioThings Studio sends it, its JSON. ``Class.ATTRIBUTE`` changes a class
+        attribute, or a source's ``SCHEDULE`` and the like, when that is registered next (:meth:`supersede`). Returns
+        ``{"name", "value", "needs_restart"}``. Raises :class:`ConfigError` and changes nothing if the name or the value
+        is wrong, the setting is secret or read-only, or the environment fixes it.
         """
         field = self._editable(name)
-        checked = self._checked(field, value)
-        plain = _plain(checked)
-        if masked(plain) != plain:
+        stored, checked = self._fitting(field, value)
+        if self._masked(field, stored) != stored:
             raise ConfigError(
                 f"{field} holds a password: setconf does not store it; write it into the configuration file"
             )
-        state.collection(COLLECTION).replace_one({"_id": field}, {"_id": field, "value": plain}, upsert=True)
-        live = self._apply(field, checked)
-        self._stored.add(field)
-        return {"name": field, "value": plain, "needs_restart": not live}
+        state.collection(COLLECTION).replace_one({"_id": field}, {"_id": field, "value": stored}, upsert=True)
+        self._overrides[field] = stored
+        return {"name": field, "value": stored, "needs_restart": not self._apply(field, checked)}
+
+    def _fitting(self, field: str, value: Any) -> tuple[Any, Any]:
+        """The value as JSON, and as the setting has it."""
+        if field in type(self).model_fields:
+            checked = self._checked(field, decoded(value, type(self).model_fields[field].annotation))
+            return plain(checked), checked
+        value = decoded(value, type(self._module.others.get(field)))
+        before = self._module.others.get(field)
+        if before is not None and not alike(value, before):
+            raise ConfigError(f"{field} takes {type(before).__name__}, as in the configuration file, not {value!r}")
+        if not is_plain(value):
+            raise ConfigError(f"{field} takes plain values only (text, numbers, lists, ...)")
+        return value, value
 
     def reset(self, state: StateStore, name: str | None = None) -> list[str]:
         """``resetconf``: forget what ``setconf`` stored for one setting, or for all. Returns their names."""
@@ -198,30 +371,50 @@ class HubConfig(BaseModel):
         names = [self.known(name)] if name is not None else [doc["_id"] for doc in stored.find()]
         for field in names:
             stored.delete_one({"_id": field})
-            self._stored.discard(field)
-            if field in type(self).model_fields:
-                self._restore(field)
+            if self._overrides.pop(field, None) is not None and "." not in field:
+                self._apply(field, self._before(field))
+            self._next = {known: value for known, value in self._next.items() if "." not in field or known != field}
         return names
+
+    def supersede(self, cls: type) -> type:
+        """Set what ``setconf`` stored for attributes of a class, by its name; returns the class. Called when the hub
+        registers it; scripts call it for classes of their own.
+        """
+        for attribute, value in self.class_overrides(cls.__name__).items():
+            if hasattr(cls, attribute):
+                setattr(cls, attribute, value)
+            else:
+                log.error("setconf %s.%s: no such attribute%s", cls.__name__, attribute, hint(attribute, dir(cls)))
+        return cls
+
+    def class_overrides(self, name: str) -> dict[str, Any]:
+        """What ``setconf`` stored for attributes of this class or source."""
+        dotted = (known.rpartition(".") for known in self._overrides if "." in known)
+        return {attribute: self._overrides[f"{name}.{attribute}"] for owner, _, attribute in dotted if owner == name}
 
     def known(self, name: str) -> str:
         """The setting of that name, in new or old spelling; raises :class:`ConfigError` naming the nearest one."""
         field = known_names().get(name)
+        if field is None and (name in self._module.others or name in self.missing or re.fullmatch(DOTTED, name)):
+            return name
         if field is None:
-            raise ConfigError(f"unknown setting {name!r}{hint(name, type(self).model_fields)}")
+            raise ConfigError(f"unknown setting {name!r}{hint(name, [*type(self).model_fields, *self._module.others])}")
         return field
 
     def _editable(self, name: str) -> str:
         field = self.known(name)
+        info, comment = type(self).model_fields.get(field), self.comment(field)
         if self.config_readonly:
             raise ConfigError("the configuration is read-only (config_readonly)")
-        if field in ("config_readonly", "state_url"):
+        if field in EARLY:
             raise ConfigError(f"{field} is read before the state is; write it into the configuration file")
-        if is_secret(type(self).model_fields[field]):
+        if comment.readonly or comment.invisible:
+            raise ConfigError(f"{field} is marked as read-only in the configuration file; change it there")
+        if is_secret(info) if info else names_secret(field):
             raise ConfigError(
                 f"{field} is secret and is not stored in the hub's state; set it in the configuration file"
             )
-        place = self.source(field)
-        if place.startswith("environment"):
+        if info and (place := self.source(field)).startswith("environment"):
             raise ConfigError(f"{field} is fixed by the {place}; unset it first")
         return field
 
@@ -232,19 +425,14 @@ class HubConfig(BaseModel):
             raise ConfigError("; ".join(_explain(e, {}) for e in error.errors())) from None
 
     def _apply(self, field: str, value: Any) -> bool:
-        live = bool(_extra(type(self).model_fields[field])["live"])
+        """Now if it is live, else at the next start; returns which."""
+        info = type(self).model_fields.get(field)
+        live = bool(info and extra_of(info)["live"])
         if live:
             setattr(self, field, value)
-        elif getattr(self, field) != value:
-            self._changed.add(field)
+        else:
+            self._next[field] = value
         return live
-
-    def _restore(self, field: str) -> None:
-        """Back to the value of the file or the default, as far as that works without a restart."""
-        setting = self._sources.get(field)
-        info = type(self).model_fields[field]
-        before = setting.value if setting is not None else info.get_default(call_default_factory=True)
-        self._apply(field, self._checked(field, before))
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, masked(getattr(self, name))) for name in type(self).model_fields]
@@ -256,51 +444,29 @@ def known_names() -> dict[str, str]:
     names: dict[str, str] = {}
     for name, info in HubConfig.model_fields.items():
         names.update({name: name, name.upper(): name})
-        if old := _extra(info)["old"]:
+        if old := extra_of(info)["old"]:
             names[old] = name
     return names
 
 
-def stored_settings(state: StateStore) -> dict[str, Setting]:
-    """What ``setconf`` stored; a setting that no longer exists is left out."""
-    documents = state.collection(COLLECTION).find()
+def stored_overrides(state: StateStore) -> dict[str, Any]:
+    """What ``setconf`` stored, by name; settings in their new spelling."""
     known = known_names()
-    return {
-        known[doc["_id"]]: Setting(doc["value"], f"setconf {doc['_id']}", doc["_id"])
-        for doc in documents
-        if doc["_id"] in known
-    }
+    found: dict[str, Any] = {doc["_id"]: doc["value"] for doc in state.collection(COLLECTION).find()}
+    return {known.get(name) or name: value for name, value in found.items()}
 
 
 def is_secret(info: FieldInfo) -> bool:
     return "SecretStr" in str(info.annotation)
 
 
-def masked(value: Any) -> Any:
-    """``value`` as JSON in which every secret, also the password in a url, is ``********``."""
-    if isinstance(value, SecretStr):
-        return MASK
-    if isinstance(value, Mapping):
-        return {str(key): MASK if _names_secret(str(key)) else masked(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(item) for item in value]
-    if isinstance(value, str):
-        return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", rf"\1:{MASK}@", value)
-    return str(value) if isinstance(value, Path) else value
+def is_secret_name(name: str) -> bool:
+    """Whether a setting of that name, in any spelling, is secret, or looks as if it were."""
+    field = known_names().get(name)
+    return is_secret(HubConfig.model_fields[field]) if field else names_secret(name)
 
 
-def _plain(value: Any) -> Any:
-    """A checked value as JSON."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _names_secret(key: str) -> bool:
-    return bool(re.search(r"passw|secret|token|api_?key|credential", key, re.IGNORECASE))
-
-
-def _extra(info: FieldInfo) -> dict[str, Any]:
+def extra_of(info: FieldInfo) -> dict[str, Any]:
     return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
 
 
@@ -333,44 +499,3 @@ def _explain(error: Any, settings: Mapping[str, Setting]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     place = f"{setting.place}: " if setting else ""
     return f"{place}{where}: {error['msg']}"
-
-
-def settings_table() -> str:
-    """``docs/operators/settings.md``: every setting, its meaning and default."""
-    lines = [_TABLE_HEAD]
-    sections: dict[str, list[str]] = {}
-    for name, info in HubConfig.model_fields.items():
-        sections.setdefault(_extra(info)["section"], []).append(_row(name, info))
-    for section, rows in sections.items():
-        lines += [
-            f"## {section}",
-            "",
-            "| setting | default | meaning | BioThings name |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def _row(name: str, info: FieldInfo) -> str:
-    default = info.get_default(call_default_factory=True)
-    shown = "" if default is None else f"`{json.dumps(masked(default))}`"
-    notes = [
-        text for flag, text in ((is_secret(info), "Secret."), (_extra(info)["live"], "Takes effect at once.")) if flag
-    ]
-    meaning = " ".join([info.description or "", *notes]).replace("|", "\\|")
-    old = f"`{_extra(info)['old']}`" if _extra(info)["old"] else ""
-    return f"| `{name}` | {shown} | {meaning} | {old} |"
-
-
-_TABLE_HEAD = """# Settings
-
-Generated from `hubkernel/hub/config.py` by `python -m hubkernel.hub.reference`; a test keeps it current.
-
-A hub reads `hubkernel.toml` in its home (`name = value`, one a line), or a Python module `config.py` there, with the
-same names in capitals or the BioThings names. `HUBKERNEL_<NAME>` in the environment wins over both, and over `setconf`,
-which stores a value in the hub's state. A setting that is not marked takes effect at the next start.
-"""
-
-_TABLE_COLUMNS = ("| setting | default | meaning | BioThings name |", "|---|---|---|---|")

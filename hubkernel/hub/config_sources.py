@@ -10,10 +10,12 @@ import re
 import runpy
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hubkernel.hub.config_comments import Comment, read_comments
+from hubkernel.hub.config_values import ConfigurationDefault, ConfigurationError, plain_value
 from hubkernel.hub.home import ENVIRONMENT as HOME_VARIABLE
 from hubkernel.hub.names import nearest
 
@@ -63,29 +65,62 @@ def read_toml(file: Path, known: Mapping[str, str]) -> dict[str, Setting]:
     return found
 
 
-def read_module(file: Path, known: Mapping[str, str]) -> tuple[dict[str, Setting], dict[str, Any]]:
-    """Settings of a Python module, and its other UPPER_CASE names (which the user's own code may read).
+@dataclass(slots=True)
+class Module:
+    """A Python configuration module as it was read."""
 
-    Only a name that is almost that of a setting is a mistake. Raises :class:`ConfigError` with the user's line if
-    the module fails.
+    settings: dict[str, Setting]
+    """By name of the setting."""
+    others: dict[str, Any]
+    """Its other UPPER_CASE names, which the user's own code may read."""
+    comments: dict[str, Comment]
+    """By name as it is written there."""
+    missing: dict[str, str]
+    place: str = ""
+    """Its file. In ``missing`` are names that stand for a value that has to be given, with what for."""
+
+
+def read_module(file: Path, known: Mapping[str, str]) -> Module:
+    """Settings of a Python module. Only a name that is almost that of a setting is a mistake.
+
+    Raises :class:`ConfigError` with the user's line if the module fails.
     """
     try:
         names = runpy.run_path(str(file))
     except Exception as error:
         raise ConfigError(f"{file}{_failing_line(error, file)}: {type(error).__name__}: {error}") from error
-    found, others, mistakes = {}, {}, []
+    module = Module({}, {}, read_comments(file.read_text("utf-8")), {}, str(file))
+    mistakes = []
     for key, value in names.items():
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", key):
             continue
-        if key in known:
-            found[known[key]] = Setting(value, f"{file}, {key}", key)
-        elif (meant := nearest(key, (k for k in known if k.isupper()), cutoff=0.92)) is not None:
+        meant = None if key in known else nearest(key, (k for k in known if k.isupper()), cutoff=0.92)
+        if meant is not None:
             mistakes.append(f"{file}: unknown setting {key!r}; did you mean {meant!r}?")
+        elif isinstance(value, ConfigurationError):
+            module.missing[key] = str(value)
         else:
-            others[key] = value
+            _add(module, file, known, key, _value(file, key, value, names))
+            if isinstance(value, ConfigurationDefault) and value.desc:
+                comment = module.comments.get(key, Comment())
+                module.comments[key] = replace(comment, desc=comment.desc or value.desc)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return found, others
+    return module
+
+
+def _add(module: Module, file: Path, known: Mapping[str, str], key: str, value: Any) -> None:
+    if key in known:
+        module.settings[known[key]] = Setting(value, f"{file}, {key}", key)
+    else:
+        module.others[key] = value
+
+
+def _value(file: Path, key: str, value: Any, names: Mapping[str, Any]) -> Any:
+    try:
+        return plain_value(value, names)
+    except Exception as error:
+        raise ConfigError(f"{file}, {key}: {type(error).__name__}: {error}") from error
 
 
 def read_environment(environ: Mapping[str, str], known: Mapping[str, str]) -> dict[str, Setting]:

@@ -11,9 +11,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hubkernel.hub.commands import AlreadyRunningError, BadArgumentsError, Command, ForbiddenError, Role, lookup
-from hubkernel.hub.syntax import Call, parse_chain
+from hubkernel.hub.commands import (
+    AlreadyRunningError,
+    BadArgumentsError,
+    Command,
+    CommandError,
+    ForbiddenError,
+    Role,
+    lookup,
+)
+from hubkernel.hub.syntax import Call, CommandSyntaxError, parse_chain
 from hubkernel.jobs.context import current
+from hubkernel.jobs.masking import redact
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -29,9 +38,11 @@ class Origin(NamedTuple):
 
 
 HUB = Origin("", "hub", Role.developer)
-"""The hub itself."""
+"""The hub itself: its schedules, its polls, its hooks."""
+NOBODY = Origin("", "", Role.viewer)
+"""A door that forgets to say who calls gives no rights away."""
 
-_origin: contextvars.ContextVar[Origin] = contextvars.ContextVar("hubkernel_origin", default=HUB)
+_origin: contextvars.ContextVar[Origin] = contextvars.ContextVar("hubkernel_origin", default=NOBODY)
 
 
 @contextmanager
@@ -45,7 +56,7 @@ def calling(user: str, door: str, role: Role) -> Iterator[None]:
 
 
 def origin() -> Origin:
-    """Of the command that runs now; code of the hub's own process is a developer's."""
+    """Of the command that runs now."""
     return _origin.get()
 
 
@@ -86,10 +97,18 @@ class Launcher:
         All of it is checked before anything starts. Raises :class:`CommandSyntaxError` and :class:`CommandError`.
         """
         with calling(*origin):
-            calls = parse_chain(text)
-            if len(calls) > 1:
-                return self._start_chain(self._checked(calls, origin), origin)
-            return self._run_one(calls[0], origin)
+            try:
+                value = self._run(parse_chain(text), origin)
+            except Exception as error:
+                self.server.audit(origin, text, outcome_of(error))
+                raise
+        self.server.audit(origin, text, "started" if hasattr(value, "future") else "done")
+        return value
+
+    def _run(self, calls: Sequence[Call], origin: Origin) -> Any:
+        if len(calls) > 1:
+            return self._start_chain(self._checked(calls, origin), origin)
+        return self._run_one(calls[0], origin)
 
     def _run_one(self, call: Call, origin: Origin) -> Any:
         command = self._allowed(call, origin)
@@ -139,7 +158,9 @@ class Launcher:
         with self._lock:
             self._running = {text: job for text, job in self._running.items() if not job.future.done()}
             if command in self._running:
-                raise AlreadyRunningError(f"Command {command!r} is already running, as job {self._running[command].id}")
+                raise AlreadyRunningError(
+                    f"Command {redact(command)!r} is already running, as job {self._running[command].id}"
+                )
             job = self._running[command] = self.server.jobs.start(name, function, command=command, **given)
         return job
 
@@ -174,8 +195,19 @@ def _end(error: BaseException) -> str:
     return "failed" if isinstance(error, Exception) else "was cancelled"
 
 
+def outcome_of(error: Exception) -> str:
+    """An error as the audit log has it."""
+    kind = "refused" if isinstance(error, CommandError | CommandSyntaxError) else "failed"
+    return f"{kind}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def launch(server: HubServer, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """See :meth:`~hubkernel.hub.server.HubServer.launch`."""
+    with calling(*HUB):
+        return _launch(server, name, args, kwargs)
+
+
+def _launch(server: HubServer, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     command = lookup(name, server.commands, server.extra_commands)
     bound = command.bind(args, kwargs)
     if command.tracked and command.is_async:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from hubkernel.hub.names import hint
 from hubkernel.pipeline.context import PipelineContext
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
     from hubkernel.jobs.manager import JobManager
-    from hubkernel.pipeline.plugins import PluginManager
+    from hubkernel.pipeline.plugins import Plugin, PluginManager
     from hubkernel.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -49,20 +51,37 @@ def make_context(server: HubServer, jobs: JobManager) -> PipelineContext:
     if root != home.root:
         folders.append(home.plugins)
     store_url, search_url = config.store_url or home.store_url, config.search_url or home.search_url
-    return PipelineContext(root, server.state, store_url, search_url, jobs, folders)
+    return PipelineContext(root, server.state, store_url, search_url, jobs, folders, config.log_folder)
 
 
 def make_plugin_manager(server: HubServer) -> PluginManager:
     """The one plugin manager of the hub, which dump, upload and sources share."""
     from hubkernel.pipeline.plugins import PluginManager
 
-    return PluginManager(server.context, **server.mixargs("dataplugin"))
+    plugins = PluginManager(server.context, **server.mixargs("dataplugin"))
+    plugins.adjust = lambda plugin: adjust(plugin, server.config.class_overrides(plugin.name))
+    return plugins
+
+
+def adjust(plugin: Plugin, overrides: Mapping[str, Any]) -> None:
+    """Apply what ``setconf("<source>.SCHEDULE", ...)`` stored: keys of the manifest's dumper, in capitals. One that is
+    wrong becomes a warning of the plugin.
+    """
+    dumper = plugin.manifest.dumper
+    for name, value in overrides.items():
+        try:
+            if name.lower() not in type(dumper).model_fields:
+                raise ValueError(f"no such key{hint(name.lower(), type(dumper).model_fields)}")
+            dumper = type(dumper).model_validate({**dumper.model_dump(by_alias=True), name.lower(): value})
+        except ValueError as error:  # pydantic's too
+            plugin.warnings.append(f"setconf {plugin.name}.{name}: {error}")
+    plugin.manifest = plugin.manifest.model_copy(update={"dumper": dumper})
 
 
 def make_dump_manager(server: HubServer) -> Any:
     from hubkernel.pipeline.dump import DumpManager
 
-    return DumpManager(server.context, server.plugins, **server.mixargs("dump"))
+    return DumpManager(server.context, server.plugins, **server.mixargs("dump", {"logins": server.config.logins}))
 
 
 def make_upload_manager(server: HubServer) -> Any:
@@ -84,7 +103,10 @@ def make_source_manager(server: HubServer) -> Any:
 def make_build_manager(server: HubServer) -> Any:
     from hubkernel.pipeline.build import BuildManager
 
-    return BuildManager(server.context, **server.mixargs("build"))
+    builds = BuildManager(server.context, **server.mixargs("build"))
+    for cls in builds.builder_classes.values():
+        server.config.supersede(cls)
+    return builds
 
 
 def make_index_manager(server: HubServer) -> Any:

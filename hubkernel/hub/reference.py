@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.hub.commands import Command
-from hubkernel.hub.config import settings_table
+from hubkernel.hub.config_page import settings_table
 from hubkernel.hub.home import HubHome
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub import features as rules
 from hubkernel.hub import managers as make
 from hubkernel.hub import tables
+from hubkernel.hub.access import AccessActions
 from hubkernel.hub.actions import HubActions
 from hubkernel.hub.commands import HiddenCommands, HubCommands
 from hubkernel.hub.config import HubConfig
@@ -23,7 +24,7 @@ from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.hooks import hook_files, run_hook_file
 from hubkernel.hub.known import KnownNames
-from hubkernel.hub.launching import Launcher, launch
+from hubkernel.hub.launching import HUB, Launcher, calling, launch
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
@@ -99,6 +100,7 @@ class HubServer:
         self.home = HubHome.find()
         self.logger = logging.getLogger("hubkernel.hub")
         self.actions = HubActions(self)
+        self.access = AccessActions(self)
         self.known = KnownNames(self)
         self.launcher = Launcher(self)
         self.unavailable: dict[str, str] = {}
@@ -183,6 +185,11 @@ class HubServer:
         return self._loop_thread.loop
 
     @property
+    def log_folder(self) -> Path:
+        """Where the hub's own logs are."""
+        return self.config.log_folder or self.home.logs
+
+    @property
     def on_loop(self) -> bool:
         """Whether the caller is in the loop's thread, where nothing may be waited for."""
         return self._loop_thread is not None and self._loop_thread.inside
@@ -192,6 +199,8 @@ class HubServer:
         """Where uploaded files go; None if ``dataupload`` is off."""
         if self.dataupload_config is False:
             return None
+        if self.config.dataupload_folder is not None and self.dataupload_config == self.DEFAULT_DATAUPLOAD_CONFIG:
+            return self.config.dataupload_folder
         return self.home.root / Path(self.dataupload_config["upload_root"]).expanduser()
 
     # Configuration, in the order of the calls.
@@ -292,7 +301,7 @@ class HubServer:
 
     def configure_source_manager(self) -> None:
         """Load the sources of ``source_list``; one that cannot be loaded is shown as broken, with its reason."""
-        self.plugins.load_sources(self.source_list)
+        self.plugins.load_sources(self.source_list or self.config.active_datasources)
         self.managers["source_manager"] = make.make_source_manager(self)
 
     def configure_build_manager(self) -> None:
@@ -391,8 +400,9 @@ class HubServer:
         """Run the hook files with all commands as their names. An error in one is logged and stops no other."""
         self.namespace = {"__name__": "__hub_hooks__", "hub": self, **self._named_managers()}
         self.namespace |= {**self.extra_commands, **self.commands}
-        for file in self.hook_files or ():
-            self.process_hook_file(str(file))
+        with calling(*HUB):
+            for file in self.hook_files or ():
+                self.process_hook_file(str(file))
 
     def process_hook_file(self, hook_file: str) -> None:
         """Run one hook file in the hub's namespace."""
@@ -451,6 +461,7 @@ class HubServer:
             return
         self._started = True
         try:
+            self._say_what_is_missing()
             self._recover()
             self.before_start()
             if self._loop_thread is not None:
@@ -458,6 +469,10 @@ class HubServer:
         except BaseException:
             self.shutdown()
             raise
+
+    def _say_what_is_missing(self) -> None:
+        for name, what in self.config.missing.items():
+            self.logger.error("the setting %s has to be given: %s", name, what)
 
     def _recover(self) -> None:
         self.jobs.recover()
@@ -505,6 +520,14 @@ class HubServer:
         timer.start()
 
     # What commands need of the hub.
+
+    def audit(self, caller: Any, text: str, outcome: str) -> None:
+        """Keep in the audit log that a caller (whatever has ``user``, ``door`` and ``role``) ran or was refused a
+        command. ``outcome`` begins with ``done``, ``started``, ``failed`` or ``refused``. Called by the doors' hub for
+        all commands but those that only read.
+        """
+        role = getattr(caller.role, "name", str(caller.role))
+        self.access.log.write(str(caller.user), str(caller.door), role, text, outcome)
 
     def launch(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a command by name for the hub itself (schedules, polls): the running job if it is asynchronous, else its

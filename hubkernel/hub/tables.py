@@ -14,6 +14,8 @@ from hubkernel.hub.commands import CommandDefinition, HubCommands, Role
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
 
+ACCESS = "access"
+"""Stands for :class:`~hubkernel.hub.access.AccessActions` where others have a manager."""
 OWN = "hub"
 """Stands for :class:`~hubkernel.hub.actions.HubActions` where others have a manager."""
 
@@ -78,6 +80,14 @@ PUBLIC = (
     _reads("count", OWN),
     Row("load_plugin", OWN, "load_plugin", role=Role.developer, feature="dataplugin", makes="*"),
     Row("reload", OWN, "reload", role=Role.developer, feature="dataplugin", makes="*"),
+    Row("create_token", ACCESS, "create_token", tracked=False, role=Role.developer),
+    Row("rotate_token", ACCESS, "rotate_token", tracked=False, role=Role.developer),
+    Row("list_tokens", ACCESS, "list_tokens", tracked=False, role=Role.developer),
+    Row("revoke_token", ACCESS, "revoke_token", tracked=False, role=Role.developer),
+    Row("add_key", ACCESS, "add_key", tracked=False, role=Role.developer),
+    Row("list_keys", ACCESS, "list_keys", tracked=False, role=Role.developer),
+    Row("revoke_key", ACCESS, "revoke_key", tracked=False, role=Role.developer),
+    Row("audit", ACCESS, "audit", tracked=False, role=Role.developer),
     Row("backup", OWN, "backup", role=Role.developer),
     Row("restore", OWN, "restore", role=Role.developer, makes="*"),
     # Untracked, since they end what would keep their trace.
@@ -148,7 +158,7 @@ def fill(registry: HubCommands, rows: tuple[Row, ...], server: HubServer) -> Non
     for row in rows:
         if row.feature and row.feature not in server.features:
             continue
-        owner: Any = server.actions if row.manager == OWN else server.managers.get(row.manager)
+        owner: Any = {OWN: server.actions, ACCESS: server.access}.get(row.manager) or server.managers.get(row.manager)
         method = getattr(owner, row.method, None)
         if method is not None and row.name not in registry:
             registry[row.name] = CommandDefinition(

@@ -18,6 +18,7 @@ from hubkernel.executors.wire import without_worker
 from hubkernel.jobs.admission import Admission, Predicate
 from hubkernel.jobs.context import _current
 from hubkernel.jobs.journal import Journal as JobJournal
+from hubkernel.jobs.masking import masked, redact
 from hubkernel.jobs.models import JobRecord, plain
 from hubkernel.jobs.monitor import Monitor, measure
 from hubkernel.jobs.running import RunningJob
@@ -126,9 +127,9 @@ class JobManager:
         record = JobRecord(
             id=self.journal.next_id(),
             name=name,
-            args=[plain(arg) for arg in args],
-            kwargs={key: plain(value) for key, value in kwargs.items()},
-            command=command,
+            args=masked([plain(arg) for arg in args]),
+            kwargs=masked({key: plain(value) for key, value in kwargs.items()}),
+            command=redact(command),
             created=at,
             category=category,
             source=source,

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any
 
+from hubkernel.jobs.masking import hide
 from hubkernel.jobs.state import TERMINAL, Life, State
 
 MAX_TEXT = 10_000
@@ -84,8 +85,8 @@ class JobRecord:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Text that every store and every terminal can take: valid Unicode, not endless."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that every store and every terminal can take: valid Unicode, not endless, nothing that looks secret."""
+    text = hide(text).encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} more characters)"
 
 

@@ -19,6 +19,7 @@ from hubkernel.executors.wire import describe, one_line, presentable
 from hubkernel.jobs.admission import Predicate, Ticket
 from hubkernel.jobs.context import JobContext, Where, _current
 from hubkernel.jobs.errors import JobCancelled, JobInterrupted
+from hubkernel.jobs.masking import redact
 from hubkernel.jobs.models import JobRecord, clean, plain
 from hubkernel.jobs.state import (
     Cancel,
@@ -224,7 +225,7 @@ class RunningJob(JobContext):
 
     def _append(self, message: str) -> None:
         lines = self.record.log
-        lines.extend(clean(line) for line in str(message).splitlines() or [""])
+        lines.extend(clean(redact(line)) for line in str(message).splitlines() or [""])
         del lines[:-MAX_LINES]
 
     def check(self) -> None:
@@ -315,8 +316,8 @@ def _grouped(instructions: tuple[Instruction, ...]) -> list[tuple[Instruction, l
 
 
 def _failure(error: BaseException) -> Fail:
-    text = "".join(traceback.format_exception(error))
-    return Fail(time.time(), clean(one_line(error), MAX_ERROR), clean(text, 100_000))
+    text = redact("".join(traceback.format_exception(error)))
+    return Fail(time.time(), clean(redact(one_line(error)), MAX_ERROR), clean(text, 100_000))
 
 
 def _is_async(call: Callable[..., Any]) -> bool:

@@ -27,6 +27,8 @@ class PipelineContext:
     jobs: JobManager
     plugin_folders: list[Path] = field(default_factory=list)
     """Folders whose sub-folders are plugins, besides :attr:`plugins`."""
+    log_folder: Path | None = None
+    """Unless given, ``logs`` below the root."""
 
     @cached_property
     def store(self) -> DocumentStore:
@@ -42,7 +44,7 @@ class PipelineContext:
 
     @property
     def logs(self) -> Path:
-        return self.root / "logs"
+        return self.log_folder or self.root / "logs"
 
     def close(self) -> None:
         """Close what was opened here; the state store and the jobs belong to the hub."""

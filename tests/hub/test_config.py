@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hubkernel.hub.config import ConfigError, HubConfig, masked, settings_table
+from hubkernel.hub.config import ConfigError, HubConfig, masked
+from hubkernel.hub.config_page import settings_table
 from hubkernel.hub.home import HubHome
 from hubkernel.store import StateStore
 

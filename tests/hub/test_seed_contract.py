@@ -231,7 +231,10 @@ OWED_COMMANDS = {
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
-OURS = {"cancel", "count", "search", "document", "documents", "load_plugin", "reload", "run"}
+OURS = {
+    "cancel", "count", "search", "document", "documents", "load_plugin", "reload", "run",
+    "create_token", "rotate_token", "list_tokens", "revoke_token", "add_key", "list_keys", "revoke_key", "audit",
+}  # fmt: skip
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:

@@ -12,9 +12,9 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from hubkernel.executors import Worker
+from hubkernel.pipeline.credentials import CredentialError, authorization
 from hubkernel.pipeline.dump.errors import DiskFullError, FetchError
 from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
 
@@ -51,6 +52,8 @@ class Policy:
     timeout: float = 60.0
     """Longest silence of a server."""
     connect_timeout: float = 15.0
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """Host -> reference to its login (:mod:`hubkernel.pipeline.credentials`)."""
 
 
 def probe(worker: Worker, url: str, policy: Policy) -> list[RemoteFile]:
@@ -204,7 +207,22 @@ def _client(policy: Policy) -> httpx.AsyncClient:
 
     timeout = httpx.Timeout(policy.timeout, connect=policy.connect_timeout)
     headers = {"Accept-Encoding": "identity", "User-Agent": "hubkernel"}
-    return httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers)
+    return httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers, auth=_login(policy.logins))
+
+
+def _login(logins: Mapping[str, str]) -> Callable[[httpx.Request], httpx.Request]:
+    """Called by httpx for each request; a redirect to another host takes no login along."""
+
+    def add(request: httpx.Request) -> httpx.Request:
+        try:
+            header = authorization(logins, request.url.scheme, request.url.host)
+        except CredentialError as error:
+            raise FetchError(f"{shown(str(request.url))}: {error}") from None
+        if header is not None:
+            request.headers["Authorization"] = header
+        return request
+
+    return add
 
 
 async def _http_file(url: str, policy: Policy) -> RemoteFile:

@@ -111,12 +111,14 @@ class PluginManager:
         self.context = context
         self.plugins: dict[str, Plugin] = {}
         self.broken: dict[str, str] = {}
+        self.adjust: Callable[[Plugin], object] = lambda plugin: None
+        """Called with each plugin that was loaded, before it is used: what the hub's settings say of it."""
         self.sources: list[str | ModuleType] = []
         """Dotted module paths or packages whose folders hold plugins: ``source_list`` of the hub."""
 
     def load_all(self) -> None:
         """Load every plugin there is, anew. What is wrong goes to :attr:`broken`."""
-        found = _Found()
+        found = _Found(adjust=self.adjust)
         for folder in self._folders():
             found.try_load(folder)
         for source in self.sources:
@@ -125,14 +127,14 @@ class PluginManager:
 
     def load(self, folder: Path) -> Plugin:
         """Load (again) the plugin of one folder. Raises :class:`PluginError`; what was loaded before stays then."""
-        return _Found(self.plugins, self.broken).load(Path(folder))
+        return _Found(self.plugins, self.broken, self.adjust).load(Path(folder))
 
     def load_sources(self, sources: Iterable[str | ModuleType] | str | ModuleType) -> None:
         """Add module paths, packages or packages of packages whose folders are plugins, and load them."""
         added = [sources] if isinstance(sources, str | ModuleType) else list(sources)
         self.sources += added
         for source in added:
-            _Found(self.plugins, self.broken).load_source(source)
+            _Found(self.plugins, self.broken, self.adjust).load_source(source)
 
     def register(self, folder: Path | str) -> Plugin:
         """Load the plugin of a folder anywhere, and remember it for the next start. Raises :class:`PluginError`."""
@@ -172,9 +174,11 @@ class _Found:
 
     plugins: dict[str, Plugin] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    adjust: Callable[[Plugin], object] = lambda plugin: None
 
     def load(self, folder: Path) -> Plugin:
         plugin = load_plugin(folder)
+        self.adjust(plugin)
         self._check_names(plugin)
         for name in [name for name, other in self.plugins.items() if other.folder == plugin.folder]:
             del self.plugins[name]  # it may have had another name
