@@ -49,7 +49,7 @@ class AccessActions:
 
     def revoke_token(self, name: str) -> dict[str, Any]:
         """Make a token void at once."""
-        return self.tokens.revoke(name).to_dict()
+        return self.tokens.revoke(name).shown()
 
     def add_key(self, user: str, key: str, role: str = "operator") -> dict[str, Any]:
         """Let a user in over ssh with a public key: the line in ``id_ed25519.pub``."""

@@ -10,8 +10,8 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class AuditLog:
         in the hub's own log, not of the command.
         """
         entry = {
-            "time": time.time(),
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "user": user,
             "role": role,
             "door": door,

@@ -47,6 +47,33 @@ Generated from `hubkernel/hub/config.py` by `python -m hubkernel.hub.reference`;
 A hub reads `hubkernel.toml` in its home (`name = value`, one a line), or a Python module `config.py` there, with the
 same names in capitals or the BioThings names. `HUBKERNEL_<NAME>` in the environment wins over both, and over `setconf`,
 which stores a value in the hub's state. A setting that is not marked takes effect at the next start.
+
+| command | does |
+|---|---|
+| `config()` | shows all settings, where each comes from, and whether a restart would change something (`_dirty`) |
+| `setconf("max_workers", 4)` | checks and stores a value, applies it if it is live, or says that it `needs_restart` |
+| `setconf("my_source.SCHEDULE", "0 3 * * *")` | changes a key of a source's `dumper`, from the next `reload()` on |
+| `resetconf("max_workers")`, `resetconf()` | forgets one or all of these |
+
+`setconf` takes the value or its JSON in a text. It refuses what does not fit, secrets, what the environment fixes, and
+everything if `config_readonly` is set. `MyBuilder.ATTRIBUTE` changes an attribute of a class of the hub's own in the same
+way as the key of a source, when the hub registers the class.
+
+In a `config.py`, comments above a setting are shown with it, and marks are obeyed:
+
+```python
+#* Storage *#
+# Where our releases go,
+# without a slash at the end
+#- readonly -#
+BUCKET = "releases"    # the one in Oregon
+```
+
+`#* Title *#` begins a section (`#* *#` ends it). `#- readonly -#` makes `setconf` refuse it, `#- hidden -#` (or `hide`)
+shows its value as `********`, `#- invisible -#` does not show it at all. An empty line forgets the comments before
+it. The module may use `ConfigurationError("what for")` for a value that somebody has to give (the hub starts, and
+`status()` says that it is missing), `ConfigurationDefault(default, desc)` and `ConfigurationValue("an expression")`,
+all from `hubkernel.hub.config_values`.
 """
 
 _ELSEWHERE_HEAD = """## Options of BioThings that mean nothing here

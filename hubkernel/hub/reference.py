@@ -59,7 +59,13 @@ Generated from the hub's registry by `python -m hubkernel.hub.reference`; a test
 
 Every door knows the same commands: `hub.dump("x")` and `%hub dump x` in a notebook, `hubkernel exec 'dump("x")'` in a
 terminal, `dump("x")` at the ssh prompt. Arguments are Python literals. A command marked as a job runs in the
-background: it can be waited for, watched and cancelled. `help("dump")` explains one command.
+background: it can be waited for, watched and cancelled. `help("dump")` explains one command, and so does `dump?` as a
+line of text.
+
+A misspelt command, keyword, source or build is refused at once, with the nearest name there is; so is a command that
+still runs with the same arguments. `a() && b()` runs `b` once `a` has succeeded. `run('a() && b()')` has the hub do
+that, as one job: all of it is checked before `a` starts, its result is the list of results, and cancelling it cancels
+the part that runs and leaves the others out.
 """
 
 

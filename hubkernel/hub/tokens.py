@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ class TokenInfo:
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "role": self.role.name, "created": self.created, "expires": self.expires}
+
+    def shown(self) -> dict[str, Any]:
+        """For people: times as ISO 8601 in UTC."""
+        return {**self.to_dict(), "created": _iso(self.created), "expires": _iso(self.expires)}
 
 
 class TokenStore:
@@ -86,10 +91,10 @@ class TokenStore:
             return info
 
     def list(self) -> list[dict[str, Any]]:
-        """All tokens by name: ``[{"name", "role", "created", "expires", "expired"}]``."""
+        """All tokens by name: ``[{"name", "role", "created", "expires", "expired"}]``, times as ISO 8601 in UTC."""
         with self._lock:
             found = [info for _, info in self._load().values()]
-        return [{**info.to_dict(), "expired": self._expired(info)} for info in sorted(found, key=lambda i: i.name)]
+        return [{**info.shown(), "expired": self._expired(info)} for info in sorted(found, key=lambda i: i.name)]
 
     def check(self, token: str) -> TokenInfo | None:
         """Whose token it is; None if nobody's, or expired. Takes as long for a wrong token as for a right one."""
@@ -174,6 +179,10 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise BadArgumentsError(f"{name!r} is not a name: use letters, digits, '.', '_' and '-', 64 at most")
     return name
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def _hashed(token: str) -> str:

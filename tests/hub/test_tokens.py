@@ -59,7 +59,7 @@ def test_an_expired_token_is_void_and_its_name_free(tokens: TokenStore, clock: C
     assert tokens.check(token) is not None
     clock.now += 1
     assert tokens.check(token) is None
-    assert [entry["expired"] for entry in tokens.list()] == [True]
+    assert [(entry["expired"], entry["expires"]) for entry in tokens.list()] == [(True, "1970-01-13T13:46:40+00:00")]
     assert tokens.check(tokens.create("ci")) is not None
 
 
