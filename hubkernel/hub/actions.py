@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.commands import Command, lookup
+from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
@@ -116,12 +117,51 @@ class HubActions:
         return get_schedule(self.server.loop)
 
     def schedule(self, crontab: str, func: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run a command by a cron of 5 or 6 fields (seconds last), until the hub stops.
+        """Run a command by a cron of 5 or 6 fields (seconds last), from now on and after a restart of the hub.
 
-        ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments.
+        ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments. Returns the schedule.
         """
         self.server.launcher.check(func, args, kwargs, origin())
         return self.server.schedules.add(crontab, func, args, kwargs)
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """All schedules: those that users made, by number, and those of sources, builds and the hub, by name.
+
+        ``{"id", "cron", "command", "state", "next", "last_run", "runs", "error"}``; times are ISO 8601, in UTC.
+        """
+        return self.server.schedules.all()
+
+    def pause_schedule(self, id: int | str) -> dict[str, Any]:
+        """Do not run a schedule until it is resumed, also after a restart of the hub."""
+        return self.server.schedules.pause(id)
+
+    def resume_schedule(self, id: int | str) -> dict[str, Any]:
+        """Run a paused schedule by the clock again; what was due meanwhile is not made up for."""
+        return self.server.schedules.resume(id)
+
+    def run_schedule(self, id: int | str) -> dict[str, Any]:
+        """Run a schedule once, now, also if it is paused."""
+        return self.server.schedules.run_now(id)
+
+    def remove_schedule(self, id: int | str) -> None:
+        """Forget a schedule that somebody made. Those of sources, builds and the hub can only be paused."""
+        self.server.schedules.remove(id)
+
+    def triggers(self, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """What stages left for the next ones, newest first; ``state`` is ``pending``, ``taken``, ``done`` or
+        ``failed``.
+        """
+        return self.server.schedules.triggers.list(state, limit)
+
+    def graph(self, id: int | None = None, text: bool = True, limit: int = LOOK_BACK) -> str | dict[str, Any]:
+        """Which job followed from which, among the newest ``limit``; with ``id``, only what belongs to that job.
+
+        ``text=False`` gives ``{"jobs": {id: {...}}, "edges": [{"from", "to", "by"}]}``.
+        """
+        found = graph(self.server.jobs.list(limit=limit), id)
+        if id is not None and id not in found["jobs"]:
+            raise LookupError(f"no job {id!r} among the newest {limit}")
+        return graph_text(found) if text else found
 
     def documents(
         self,

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from hubkernel.hub.config_sources import ConfigError, Setting, find_file, read_environment, read_module, read_toml
@@ -86,6 +87,14 @@ class HubConfig(BaseModel):
         None, "Jobs", "Executor of process steps by url, for instance dask://host:8786; unset: local processes."
     )
     events_kept: int = _setting(10_000, "Jobs", "Events kept for a door that reconnects.", ge=1)
+    time_zone: str | None = _setting(
+        None, "Schedules", "Time zone of all schedules, for instance Europe/Berlin; unset: that of the machine."
+    )
+    missed_schedules: Literal["skip", "run"] = _setting(
+        "skip",
+        "Schedules",
+        'What becomes of runs that were due while the hub was off: "skip", or "run" (once, at the start).',
+    )
     skip_dumper_schedule: bool = _setting(
         False, "Schedules", "Do not run dumps by the schedules of their sources.", old="SKIP_DUMPER_SCHEDULE"
     )
@@ -99,6 +108,16 @@ class HubConfig(BaseModel):
     ssh_passwords: dict[str, SecretStr] = _setting(
         dict, "SSH", "User -> argon2 hash of the password. Keys in ssh/authorized_keys need none.", old="HUB_PASSWD"
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str | None) -> str | None:
+        if zone is not None:
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"no time zone {zone!r}; write it as Europe/Berlin or UTC") from None
+        return zone
 
     _sources: dict[str, Setting] = PrivateAttr(default_factory=dict)
     _stored: set[str] = PrivateAttr(default_factory=set)

@@ -18,6 +18,7 @@ from hubkernel.hub import tables
 from hubkernel.hub.actions import HubActions
 from hubkernel.hub.commands import HiddenCommands, HubCommands
 from hubkernel.hub.config import HubConfig
+from hubkernel.hub.dispatch import Dispatcher
 from hubkernel.hub.endpoints import EndpointDefinition, Endpoints, check_endpoints, endpoints_of, read_only
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
@@ -113,7 +114,8 @@ class HubServer:
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
         self.schedules = Schedules(self)
-        self.upload_poll_schedule: str | None = None
+        self.poll_schedules: dict[str, str | None] = {}
+        """By stage: when it looks for what the one before it left."""
         self.configured = False
         self.shell: Any = None
         # The next three are None until configure(), as in every hub of this kind.
@@ -163,6 +165,10 @@ class HubServer:
     @functools.cached_property
     def plugins(self) -> PluginManager:
         return make.make_plugin_manager(self)
+
+    @functools.cached_property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.bus)
 
     @property
     def jobs(self) -> JobManager:
@@ -274,7 +280,8 @@ class HubServer:
         self.managers["job_manager"] = make.make_job_manager(self)
 
     def configure_dump_manager(self) -> None:
-        self.managers["dump_manager"] = make.make_dump_manager(self)
+        self.managers["dump_manager"] = manager = make.make_dump_manager(self)
+        manager.scheduler = self.schedules.schedule_dump
 
     def configure_upload_manager(self) -> None:
         self.managers["upload_manager"] = make.make_upload_manager(self)
@@ -459,7 +466,9 @@ class HubServer:
         self.context.store.sweep()
 
     async def _start_services(self) -> None:
+        self.dispatcher.listeners.append(self.schedules.hear)
         self.schedules.start()
+        self.dispatcher.start()
         self._ssh = await start_ssh(self)
 
     def shutdown(self) -> None:
@@ -473,6 +482,8 @@ class HubServer:
                 manager.close(force=True)
             elif hasattr(manager, "close"):
                 manager.close()
+        if (dispatcher := self.__dict__.pop("dispatcher", None)) is not None:
+            dispatcher.close()
         for name in ("context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from hubkernel.executors import Executor, open_executor
 from hubkernel.executors.wire import without_worker
 from hubkernel.jobs.admission import Admission, Predicate
-from hubkernel.jobs.context import _current
+from hubkernel.jobs.context import _current, cause
 from hubkernel.jobs.journal import Journal as JobJournal
 from hubkernel.jobs.models import JobRecord, plain
 from hubkernel.jobs.monitor import Monitor, measure
@@ -134,6 +134,7 @@ class JobManager:
             source=source,
             door=door,
             user=user,
+            cause=cause(),
             idempotent=idempotent,
             owner=self.owner,
             story=[["created", at]],

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.executors.base import CancelledWork, OnProgress
 from hubkernel.executors.wire import describe, one_line, presentable
 from hubkernel.jobs.admission import Predicate, Ticket
-from hubkernel.jobs.context import JobContext, Where, _current
+from hubkernel.jobs.context import JobContext, Where, _cause, _current
 from hubkernel.jobs.errors import JobCancelled, JobInterrupted
 from hubkernel.jobs.models import JobRecord, clean, plain
 from hubkernel.jobs.state import (
@@ -97,6 +97,7 @@ class RunningJob(JobContext):
 
     async def _main(self) -> None:
         _current.set(self)
+        _cause.set(None)  # it is this job's cause, not that of the jobs which it starts
         shown = self._show()
         try:
             self.check()

@@ -179,7 +179,10 @@ OWED_COMMANDS = {
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
-OURS = {"cancel", "count", "search", "document", "documents", "load_plugin", "reload", "run"}
+OURS = {
+    *words("cancel count search document documents load_plugin reload run"),
+    *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph"),
+}
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:
