@@ -153,6 +153,12 @@ class HubActions:
         """
         return self.server.schedules.triggers.list(state, limit)
 
+    def job_log(self, id: int, tail: int = 100) -> list[dict[str, Any]]:
+        """The newest ``tail`` lines of all that a job said, also while it runs, with times and levels:
+        ``{"time", "level", "from", "message"}``.
+        """
+        return self.server.jobs.log_of(id, tail)
+
     def graph(self, id: int | None = None, text: bool = True, limit: int = LOOK_BACK) -> str | dict[str, Any]:
         """Which job followed from which, among the newest ``limit``; with ``id``, only what belongs to that job.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hubkernel.hub.commands import AlreadyRunningError
 from hubkernel.jobs import JobInterrupted, because
 from hubkernel.pipeline.build.models import Autobuild
 from hubkernel.pipeline.build.state import status_of
@@ -107,6 +108,9 @@ class Chains:
         try:
             with because(trigger=id, jobs=row["cause"]):
                 job = self.server.launch(stage.name, **row["args"])
+        except AlreadyRunningError:
+            self.triggers.release(id)
+            return
         except Exception as error:
             log.exception("%s of %s cannot be started", stage.name, row["subject"])
             self._unmark(stage, row["subject"])

@@ -86,6 +86,15 @@ class HubConfig(BaseModel):
     executor_url: str | None = _setting(
         None, "Jobs", "Executor of process steps by url, for instance dask://host:8786; unset: local processes."
     )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "INFO", "Logs", "What the hub's own code writes into logs/hub.log."
+    )
+    log_size: int = _setting(10_000_000, "Logs", "Bytes of logs/hub.log; then a new one begins.", ge=10_000)
+    logs_kept: int = _setting(5, "Logs", "Earlier logs/hub.log.1, .2, ... that are kept.", ge=0)
+    job_log_size: int = _setting(
+        10_000_000, "Logs", "Bytes of logs/jobs/<job>.jsonl; of a longer log the newest part is kept.", ge=10_000
+    )
+    job_log_days: int = _setting(30, "Logs", "Days for which the logs of jobs are kept.", ge=1)
     events_kept: int = _setting(10_000, "Jobs", "Events kept for a door that reconnects.", ge=1)
     time_zone: str | None = _setting(
         None, "Schedules", "Time zone of all schedules, for instance Europe/Berlin; unset: that of the machine."

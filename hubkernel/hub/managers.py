@@ -26,6 +26,7 @@ def make_job_manager(server: HubServer) -> JobManager:
     """The job manager, by the settings; ``managers_custom_args["job"]`` may have ``num_workers`` and
     ``max_memory_usage`` (their BioThings names) and whatever else the manager takes.
     """
+    from hubkernel.jobs.logs import JobLogs
     from hubkernel.jobs.manager import JobManager
 
     config = server.config
@@ -39,8 +40,15 @@ def make_job_manager(server: HubServer) -> JobManager:
         "process": config.executor_url or f"process://?workers={workers or os.cpu_count() or 1}",
         "thread": f"thread://?workers={config.max_threads}",
     }
+    logs = JobLogs(server.logs / "jobs", config.job_log_size)
     return JobManager(
-        server.state, executors=executors, emit=server.bus.publish, max_memory=memory, loop=server.loop, **args
+        server.state,
+        executors=executors,
+        emit=server.bus.publish,
+        max_memory=memory,
+        loop=server.loop,
+        logs=logs,
+        **args,
     )
 
 

@@ -20,7 +20,8 @@ from zoneinfo import ZoneInfo
 
 from hubkernel.hub.actions import finish
 from hubkernel.hub.chains import STAGES, Chains
-from hubkernel.hub.commands import BadArgumentsError, Role, lookup
+from hubkernel.hub.commands import ForbiddenError, lookup
+from hubkernel.hub.launching import origin
 from hubkernel.hub.names import hint
 from hubkernel.hub.schedule import HubCron, ScheduleError, check_cron
 from hubkernel.jobs import because
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLLECTION = "schedule"
+CLEANING = "23 4 * * *"
 Id = int | str
 
 
@@ -51,6 +53,8 @@ class Entry:
     func: Callable[..., Any]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    """Name of the command, if it is one that a user chose."""
     remembered: bool = True
     """Whether its runs are written down. A poll is not worth a write every ten seconds."""
     cron: HubCron | None = None
@@ -130,17 +134,15 @@ class Schedules:
                 return number
 
     def _checked(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-        """The command as text. Schedules run with the hub's own rights, so a developer's command is none of theirs."""
+        """The command as text."""
         command = lookup(name, self.server.commands, self.server.extra_commands)
         command.bind(args, kwargs)
-        if command.role > Role.operator:
-            raise BadArgumentsError(f"schedule: {name} is for developers; a schedule runs commands of operators")
         return command.text(args, kwargs)
 
     def _command_entry(self, document: Mapping[str, Any], what: str) -> Entry:
         run = functools.partial(self._run, document["command"])
         args, kwargs = tuple(document["args"]), dict(document["kwargs"])
-        return Entry(document["_id"], document["crontab"], what, run, args, kwargs)
+        return Entry(document["_id"], document["crontab"], what, run, args, kwargs, document["command"])
 
     def _add(self, entry: Entry) -> dict[str, Any]:
         """Replaces one of the same id."""
@@ -212,11 +214,17 @@ class Schedules:
         self._stored.delete_one({"_id": entry.id})
 
     def _entry(self, id: Id) -> Entry:
+        """Raises :class:`NoSuchScheduleError`, and :class:`ForbiddenError` for a schedule of a command that is not the
+        caller's to run: schedules run with the hub's own rights.
+        """
         found = self.entries.get(id)
         if found is None and isinstance(id, str) and id.isdigit():
             found = self.entries.get(int(id))
         if found is None:
             raise NoSuchScheduleError(f"no schedule {id!r}{hint(str(id), map(str, self.entries))}")
+        command = self.server.commands.get(found.command) or self.server.extra_commands.get(found.command)
+        if command is not None and command.role > origin().role:
+            raise ForbiddenError(f"schedule {id!r} is of {command.role.name}s; you are {origin().role.name}")
         return found
 
     def _drop(self, id: Id) -> None:
@@ -235,6 +243,7 @@ class Schedules:
             self._restore(document)
         for id, crontab, what, func in self._polls():
             self._add(Entry(id, crontab, what, func, remembered=False))
+        self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", self.clean, remembered=False))
         self.sync()
         if self.server.config.missed_schedules == "run":
             self._make_up()
@@ -271,6 +280,9 @@ class Schedules:
             wanted = {**self._dumps(), **self._autobuilds()}
             for id in [id for id in self.entries if str(id).startswith(("dump:", "autobuild:")) and id not in wanted]:
                 self._drop(id)
+            for id in [entry.id for entry in self.entries.values() if entry.command and entry.error]:
+                if (document := self._remembered(id)) is not None:
+                    self._restore(document)  # its source may have come back
             for id, entry in wanted.items():
                 known = self.entries.get(id)
                 if known is None or known.crontab != entry.crontab:
@@ -331,6 +343,12 @@ class Schedules:
     def index_pending(self) -> list[str]:
         """Index each new build whose configuration says where (``autobuild.env``); returns their names."""
         return self.chains.poll("index")
+
+    def clean(self) -> None:
+        """Remove the logs of jobs, event documents and triggers that are older than the hub keeps them."""
+        self.server.jobs.logs.prune(self.server.config.job_log_days)
+        self.server.alerts.prune()
+        self.triggers.prune()
 
     # One run.
 

@@ -25,6 +25,7 @@ from hubkernel.hub.home import HubHome
 from hubkernel.hub.hooks import hook_files, run_hook_file
 from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import Launcher, launch
+from hubkernel.hub.logs import Alerts, HubLog
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
@@ -111,6 +112,8 @@ class HubServer:
         self.ws_listeners: list[Any] = []
         self.hook_files: list[Path] | None = None
         self.hook_errors: list[str] = []
+        self.alerts = Alerts(self)
+        self.log: HubLog | None = None
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
         self.schedules = Schedules(self)
@@ -186,6 +189,11 @@ class HubServer:
     def on_loop(self) -> bool:
         """Whether the caller is in the loop's thread, where nothing may be waited for."""
         return self._loop_thread is not None and self._loop_thread.inside
+
+    @property
+    def logs(self) -> Path:
+        """Folder of all logs: ``hub.log``, ``jobs/``, ``dataload/``."""
+        return (self.config.data_root or self.home.root) / "logs"
 
     @property
     def upload_root(self) -> Path | None:
@@ -452,10 +460,13 @@ class HubServer:
             return
         self._started = True
         try:
+            self.log = HubLog(self, self.logs / "hub.log")
+            self.log.open()
             self._recover()
             self.before_start()
             if self._loop_thread is not None:
                 self._loop_thread.run(self._start_services())
+            self.logger.info("hub %s at %s is up", self.name, self.home)
         except BaseException:
             self.shutdown()
             raise
@@ -473,6 +484,7 @@ class HubServer:
 
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
+        self._say_goodbye()
         if self._ssh is not None and self._loop_thread is not None:
             stop_ssh(self._ssh, self._loop_thread)
             self._ssh = None
@@ -492,7 +504,19 @@ class HubServer:
             self._loop_thread = None
         if "bus" in self.__dict__:
             self.bus.close()
+        if self.log is not None:
+            self.logger.info("hub %s has ended", self.name)
+            self.log.close()
+            self.log = None
         self._ended.set()
+
+    def _say_goodbye(self) -> None:
+        """While everybody is still connected."""
+        if self._started and not self._ended.is_set() and not self.alerts.restarting:
+            try:
+                self.alerts.alert("hub_stop", "Hub is stopping")
+            except Exception:
+                self.logger.exception("the end of the hub cannot be told")
 
     # What commands need of the hub.
 

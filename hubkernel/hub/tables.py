@@ -88,6 +88,7 @@ PUBLIC = (
     Row("remove_schedule", OWN, "remove_schedule", tracked=False),
     _reads("triggers", OWN),
     _reads("graph", OWN),
+    _reads("job_log", OWN),
 )
 
 HIDDEN = (

@@ -65,6 +65,10 @@ class Triggers:
         taken = {"state": "taken", "owner": self._owner, "taken": self._clock()}
         return bool(self._rows.update_one({"_id": id, "state": "pending"}, {"$set": taken, "$inc": {"attempts": 1}}))
 
+    def release(self, id: int) -> None:
+        """It was not begun after all, since the same work goes on: it waits again."""
+        self._rows.update_one({"_id": id}, {"$set": {"state": "pending"}, "$inc": {"attempts": -1}})
+
     def started(self, id: int, job: int) -> None:
         """Its work is job number ``job``."""
         self._rows.update_one({"_id": id}, {"$set": {"job": job}})

@@ -75,7 +75,7 @@ def test_from_dump_to_index_by_itself(server: HubServer) -> None:
     assert [(edge["from"], edge["to"]) for edge in data["edges"]] == [(1, 2), (2, 3), (3, 4)]
     assert data["jobs"][3]["cause"] == {"schedule": "autobuild:things", "jobs": [2]}
     done(server, "run_schedule", "autobuild:things")
-    wait_until(lambda: done(server, "schedules")[-1]["runs"] == 2)
+    wait_until(lambda: {entry["id"]: entry["runs"] for entry in done(server, "schedules")}["autobuild:things"] == 2)
     idle(server)
     assert done(server, "lsmerge") == [build], "nothing is new, so nothing is built"
 

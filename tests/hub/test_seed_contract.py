@@ -181,7 +181,7 @@ OWED_COMMANDS = {
 
 OURS = {
     *words("cancel count search document documents load_plugin reload run"),
-    *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph"),
+    *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log"),
 }
 
 
