@@ -22,7 +22,7 @@ from hubkernel.hub.dispatch import Dispatcher
 from hubkernel.hub.endpoints import EndpointDefinition, Endpoints, check_endpoints, endpoints_of, read_only
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
-from hubkernel.hub.hooks import hook_files, run_hook_file
+from hubkernel.hub.hooks import Hooks, hook_files
 from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import Launcher, launch
 from hubkernel.hub.logs import Alerts, HubLog
@@ -111,7 +111,7 @@ class HubServer:
         self.ws_urls: list[Any] = []
         self.ws_listeners: list[Any] = []
         self.hook_files: list[Path] | None = None
-        self.hook_errors: list[str] = []
+        self.hooks = Hooks(self)
         self.alerts = Alerts(self)
         self.log: HubLog | None = None
         self.namespace: dict[str, Any] = {}
@@ -231,6 +231,7 @@ class HubServer:
         if "readonly" in self.features:
             self.configure_readonly_api_endpoints()
         self.configured = True
+        self.hooks.call("hub_configured")
 
     def before_configure(self) -> None:
         """For subclasses: called once, before anything is configured. The place to change :attr:`features`."""
@@ -398,15 +399,20 @@ class HubServer:
 
     def ingest_hooks(self) -> None:
         """Run the hook files with all commands as their names. An error in one is logged and stops no other."""
-        self.namespace = {"__name__": "__hub_hooks__", "hub": self, **self._named_managers()}
-        self.namespace |= {**self.extra_commands, **self.commands}
+        if self.hook_files is not None:
+            self.hooks.load_packages()
+        self.namespace = self.hooks.namespace(self._named_managers())
         for file in self.hook_files or ():
             self.process_hook_file(str(file))
 
     def process_hook_file(self, hook_file: str) -> None:
-        """Run one hook file in the hub's namespace."""
-        if error := run_hook_file(Path(hook_file), self.namespace):
-            self.hook_errors.append(error)
+        """Run one hook file in the hub's namespace; its functions become commands and hooks."""
+        self.hooks.run_file(Path(hook_file))
+
+    @property
+    def hook_errors(self) -> list[str]:
+        """What went wrong in hooks and hook files, one line each."""
+        return self.hooks.errors
 
     def _named_managers(self) -> dict[str, Any]:
         return {short: self.managers[key] for short, key in tables.SHORTCUTS.items() if key in self.managers}
@@ -467,6 +473,7 @@ class HubServer:
             if self._loop_thread is not None:
                 self._loop_thread.run(self._start_services())
             self.logger.info("hub %s at %s is up", self.name, self.home)
+            self.hooks.call("hub_started")
         except BaseException:
             self.shutdown()
             raise
@@ -477,7 +484,7 @@ class HubServer:
         self.context.store.sweep()
 
     async def _start_services(self) -> None:
-        self.dispatcher.listeners.append(self.schedules.hear)
+        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear]
         self.schedules.start()
         self.dispatcher.start()
         self._ssh = await start_ssh(self)
@@ -512,11 +519,14 @@ class HubServer:
 
     def _say_goodbye(self) -> None:
         """While everybody is still connected."""
-        if self._started and not self._ended.is_set() and not self.alerts.restarting:
-            try:
+        if not self._started or self._ended.is_set():
+            return
+        self.hooks.call("hub_stopping")
+        try:
+            if not self.alerts.restarting:
                 self.alerts.alert("hub_stop", "Hub is stopping")
-            except Exception:
-                self.logger.exception("the end of the hub cannot be told")
+        except Exception:
+            self.logger.exception("the end of the hub cannot be told")
 
     # What commands need of the hub.
 
