@@ -45,6 +45,7 @@ class HubActions:
             "broken": dict(server.plugins.broken) if server.managers else {},
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
+            "reloader": server.reloader.status() if server.reloader is not None else None,
         }
         return {**status(server.managers or {}), "hub": about}
 
@@ -206,7 +207,7 @@ class HubActions:
 
     def reload(self) -> dict[str, Any]:
         """Load all plugins again; returns the sources there are and the broken ones with their reasons."""
-        self.server.plugins.load_all()
+        self.server.reload_plugins()
         return {"sources": sorted(self.server.plugins.plugins), "broken": dict(self.server.plugins.broken)}
 
     def export_command_documents(self, filepath: str) -> str:

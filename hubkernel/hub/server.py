@@ -29,6 +29,7 @@ from hubkernel.hub.logs import Alerts, HubLog
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
+from hubkernel.hub.reloader import Reloader
 from hubkernel.hub.schedules import Schedules
 from hubkernel.hub.services import start_ssh, stop_ssh
 from hubkernel.store import StateStore, open_state
@@ -113,6 +114,7 @@ class HubServer:
         self.hook_files: list[Path] | None = None
         self.hooks = Hooks(self)
         self.alerts = Alerts(self)
+        self.reloader: Reloader | None = None
         self.log: HubLog | None = None
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
@@ -347,7 +349,17 @@ class HubServer:
         self._owe("terminal")
 
     def configure_reloader_feature(self) -> None:
-        self._owe("reloader")
+        """Make the reloader; it begins to watch when the hub starts."""
+        self.reloader = Reloader(self, {**self.DEFAULT_RELOADER_CONFIG, **self.reloader_config})
+
+    def reload_plugins(self, changed: Iterable[Path] = ()) -> dict[str, str]:
+        """Load all plugins again, since these files were changed; returns the broken ones with their reasons."""
+        self.plugins.load_all()
+        broken = dict(self.plugins.broken)
+        self.bus.publish(
+            "data_plugin", None, "reloaded", {"changed": [str(file) for file in changed], "broken": broken}
+        )
+        return broken
 
     def configure_dataupload_feature(self) -> None:
         self._owe("dataupload")
@@ -487,6 +499,8 @@ class HubServer:
         self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear]
         self.schedules.start()
         self.dispatcher.start()
+        if self.reloader is not None:
+            self.reloader.start()
         self._ssh = await start_ssh(self)
 
     def shutdown(self) -> None:
@@ -496,6 +510,8 @@ class HubServer:
             stop_ssh(self._ssh, self._loop_thread)
             self._ssh = None
         self.schedules.close()
+        if self.reloader is not None and self._loop_thread is not None:
+            self.reloader.close()
         for key, manager in (self.managers or {}).items():
             if key == "job_manager":
                 manager.close(force=True)

@@ -144,7 +144,7 @@ ATTRIBUTES: dict[tuple[str, str], Any] = {
 
 OWED_FEATURES = {
     "auto_archive", "diff", "snapshot", "auto_snapshot_cleaner", "release", "inspect", "sync", "api", "terminal",
-    "reloader", "dataupload", "ws", "readonly", "upgrade", "autohub",
+    "dataupload", "ws", "readonly", "upgrade", "autohub",
 }  # fmt: skip
 
 COMMANDS = words("""
