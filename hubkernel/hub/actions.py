@@ -16,6 +16,7 @@ from hubkernel.jobs.render import timesofar
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
+    from hubkernel.hub.upgrades import Upgrades
     from hubkernel.jobs.models import JobRecord
 
 PAGE = 10_000
@@ -45,6 +46,7 @@ class HubActions:
             "broken": dict(server.plugins.broken) if server.managers else {},
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
+            "versions": server.upgrades.versions() if server.upgrades is not None else None,
             "reloader": server.reloader.status() if server.reloader is not None else None,
         }
         return {**status(server.managers or {}), "hub": about}
@@ -159,6 +161,28 @@ class HubActions:
         ``{"time", "level", "from", "message"}``.
         """
         return self.server.jobs.log_of(id, tail)
+
+    async def upgrade(
+        self, code_base: str = "application", dry_run: bool = False, force: bool = False
+    ) -> dict[str, Any]:
+        """Upgrade the code of the hub's ``application`` (a git checkout, fast-forward only) or of ``hubkernel`` (by
+        pip), for the next start.
+
+        ``dry_run`` only shows what would be done. An upgrade that fails is undone. It is refused while other jobs run
+        unless ``force``.
+        """
+        return await self._upgrades.upgrade(code_base, dry_run, force)
+
+    async def check_upgrade(self) -> dict[str, Any]:
+        """Look for new versions of the application and of hubkernel; ``{name: what is new, or None}``."""
+        return await self._upgrades.check()
+
+    @property
+    def _upgrades(self) -> Upgrades:
+        upgrades = self.server.upgrades
+        if upgrades is None:
+            raise LookupError("this hub was made without the feature 'upgrade'")
+        return upgrades
 
     def graph(self, id: int | None = None, text: bool = True, limit: int = LOOK_BACK) -> str | dict[str, Any]:
         """Which job followed from which, among the newest ``limit``; with ``id``, only what belongs to that job.

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from hubkernel.hub.config_sources import ConfigError, Setting, find_file, read_environment, read_module, read_toml
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.names import hint
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.store import StateStore
 
 __all__ = ["ConfigError", "HubConfig", "settings_table"]
@@ -110,6 +111,18 @@ class HubConfig(BaseModel):
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
+    app_folder: Path | None = _setting(
+        None, "Upgrade", "Git checkout of the hub's own application, which 'upgrade' upgrades.", old="APP_FOLDER"
+    )
+    upgrade_check: str | None = _setting(
+        None,
+        "Upgrade",
+        "Cron by which the hub looks for new versions of the application and of itself; unset: it never does.",
+        old="HUB_CHECK_UPGRADE",
+    )
+    upgrade_pip_options: list[str] = _setting(
+        list, "Upgrade", 'Options of pip install for upgrades, for instance ["--index-url", "https://mirror/simple"].'
+    )
     ssh_port: int | None = _setting(
         None, "SSH", "Port of the ssh console; unset: no console.", old="HUB_SSH_PORT", ge=0, le=65535
     )
@@ -127,6 +140,13 @@ class HubConfig(BaseModel):
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 raise ValueError(f"no time zone {zone!r}; write it as Europe/Berlin or UTC") from None
         return zone
+
+    @field_validator("upgrade_check")
+    @classmethod
+    def _is_a_cron(cls, cron: str | None) -> str | None:
+        if cron is not None:
+            cron_expression(cron)
+        return cron
 
     _sources: dict[str, Setting] = PrivateAttr(default_factory=dict)
     _stored: set[str] = PrivateAttr(default_factory=set)

@@ -72,7 +72,7 @@ FEATURES: dict[str, Feature] = {
     "dataupload": Feature(requires=("ws",), owed="files cannot be uploaded over HTTP yet"),
     "ws": Feature(after=("terminal", "dataupload"), owed="there is no websocket server yet"),
     "readonly": Feature(after=("ws", "api"), owed="there is no read-only web server yet"),
-    "upgrade": Feature(after=("dump",), owed="the hub cannot upgrade its own code yet"),
+    "upgrade": Feature(after=("dump",)),
     "autohub": Feature(
         after=("dump", "upload", "sync", "index"), owed="releases of other hubs cannot be installed yet"
     ),

@@ -244,6 +244,10 @@ class Schedules:
         for id, crontab, what, func in self._polls():
             self._add(Entry(id, crontab, what, func, remembered=False))
         self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", self.clean, remembered=False))
+        check = self.server.config.upgrade_check
+        if check and self.server.upgrades is not None:
+            run = functools.partial(self._run, "check_upgrade")
+            self._add(Entry("check:upgrade", check, "check_upgrade()", run))
         self.sync()
         if self.server.config.missed_schedules == "run":
             self._make_up()

@@ -32,6 +32,7 @@ from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.reloader import Reloader
 from hubkernel.hub.schedules import Schedules
 from hubkernel.hub.services import start_ssh, stop_ssh
+from hubkernel.hub.upgrades import Upgrades
 from hubkernel.store import StateStore, open_state
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class HubServer:
         self.hooks = Hooks(self)
         self.alerts = Alerts(self)
         self.reloader: Reloader | None = None
+        self.upgrades: Upgrades | None = None
         self.log: HubLog | None = None
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
@@ -373,7 +375,8 @@ class HubServer:
         self._owe("readonly")
 
     def configure_upgrade_feature(self) -> None:
-        self._owe("upgrade")
+        """Find out which versions run, and what of it can be upgraded."""
+        self.upgrades = Upgrades(self)
 
     def configure_autohub_feature(self) -> None:
         self._owe("autohub")

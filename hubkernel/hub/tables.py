@@ -89,6 +89,8 @@ PUBLIC = (
     _reads("triggers", OWN),
     _reads("graph", OWN),
     _reads("job_log", OWN),
+    Row("upgrade", OWN, "upgrade", role=Role.developer, feature="upgrade"),
+    Row("check_upgrade", OWN, "check_upgrade", feature="upgrade"),
 )
 
 HIDDEN = (

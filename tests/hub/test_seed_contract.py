@@ -144,7 +144,7 @@ ATTRIBUTES: dict[tuple[str, str], Any] = {
 
 OWED_FEATURES = {
     "auto_archive", "diff", "snapshot", "auto_snapshot_cleaner", "release", "inspect", "sync", "api", "terminal",
-    "dataupload", "ws", "readonly", "upgrade", "autohub",
+    "dataupload", "ws", "readonly", "autohub",
 }  # fmt: skip
 
 COMMANDS = words("""
@@ -175,13 +175,15 @@ OWED_COMMANDS = {
     "releases": "create_release_note get_release_note publish publish_diff publish_snapshot release_info",
     "plugins by url": "register_url unregister_url export_plugin dump_plugin",
     "autohub": "list versions info backend reset_backend check download apply install",
-    "the owner process": "upgrade restart stop",
+    "the owner process": "restart stop",
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
 OURS = {
     *words("cancel count search document documents load_plugin reload run"),
-    *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log"),
+    *words(
+        "schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log check_upgrade"
+    ),
 }
 
 
