@@ -6,6 +6,7 @@ import os
 import threading
 
 from hubkernel.executors.base import CancelledWork
+from hubkernel.executors.logs import current_worker
 from hubkernel.executors.pool import Lane, PoolExecutor, Work
 from hubkernel.executors.reports import Outbox, Ticker
 from hubkernel.executors.url import options
@@ -49,9 +50,12 @@ class _ThreadLane(Lane):
     def run(self, work: Work) -> None:
         box = Outbox(self._ticker, work.report)
         work.worker = threading.current_thread().name
+        worker = _ThreadWorker(work, box)
+        token = current_worker.set(worker)
         try:
-            value = work.function(_ThreadWorker(work, box), *work.args, **work.kwargs)
+            value = work.function(worker, *work.args, **work.kwargs)
         finally:
+            current_worker.reset(token)
             box.flush()
         work.succeed(value)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
+import logging
 import os
 import queue
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 
 from hubkernel.executors.base import CancelledWork
 from hubkernel.executors.garbage import Garbage
+from hubkernel.executors.logs import WorkerLogHandler
 from hubkernel.executors.reports import Outbox, Progress, Ticker
 from hubkernel.executors.wire import dump_error, dump_result, load_call
 
@@ -50,6 +52,9 @@ class _Server:
         self._cancelled: set[int] = set()
         self._ticker = Ticker("hubkernel-reports")
         self._garbage = Garbage()
+        self._log = WorkerLogHandler()
+        logging.getLogger().addHandler(self._log)
+        logging.getLogger().setLevel(logging.INFO)
 
     def run(self) -> None:
         threading.Thread(target=self._read, name="hubkernel-pipe", daemon=True).start()
@@ -85,7 +90,7 @@ class _Server:
 
     def _run(self, number: int, payload: bytes) -> tuple[Any, ...]:
         box = Outbox(self._ticker, lambda progress, lines: self._report(number, progress, lines))
-        worker = _Worker(number, self._cancelled, box)
+        worker = self._log.worker = _Worker(number, self._cancelled, box)
         try:
             with _Output(worker) as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
                 function, args, kwargs = load_call(payload)
@@ -94,6 +99,7 @@ class _Server:
         except BaseException as error:
             return ("failed", number, *dump_error(error))
         finally:
+            self._log.worker = None
             box.flush()
 
     def _report(self, number: int, progress: Progress | None, lines: list[str]) -> None:

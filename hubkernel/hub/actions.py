@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.commands import Command, ConflictError, lookup
 from hubkernel.hub.config import masked
+from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
@@ -16,6 +17,7 @@ from hubkernel.jobs.render import timesofar
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
+    from hubkernel.hub.upgrades import Upgrades
     from hubkernel.jobs.models import JobRecord
 
 PAGE = 10_000
@@ -47,6 +49,8 @@ class HubActions:
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
             "missing_settings": dict(server.config.missing),
+            "versions": server.upgrades.versions() if server.upgrades is not None else None,
+            "reloader": server.reloader.status() if server.reloader is not None else None,
         }
         return {**status(server.managers or {}), "hub": about}
 
@@ -146,12 +150,79 @@ class HubActions:
         return get_schedule(self.server.loop)
 
     def schedule(self, crontab: str, func: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run a command by a cron of 5 or 6 fields (seconds last), until the hub stops.
+        """Run a command by a cron of 5 or 6 fields (seconds last), from now on and after a restart of the hub.
 
-        ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments.
+        ``schedule("0 3 * * *", "dump", "hpo_terms")``: the command, then its arguments. Returns the schedule.
         """
         self.server.launcher.check(func, args, kwargs, origin())
         return self.server.schedules.add(crontab, func, args, kwargs)
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """All schedules: those that users made, by number, and those of sources, builds and the hub, by name.
+
+        ``{"id", "cron", "command", "state", "next", "last_run", "runs", "error"}``; times are ISO 8601, in UTC.
+        """
+        return self.server.schedules.all()
+
+    def pause_schedule(self, id: int | str) -> dict[str, Any]:
+        """Do not run a schedule until it is resumed, also after a restart of the hub."""
+        return self.server.schedules.pause(id)
+
+    def resume_schedule(self, id: int | str) -> dict[str, Any]:
+        """Run a paused schedule by the clock again; what was due meanwhile is not made up for."""
+        return self.server.schedules.resume(id)
+
+    def run_schedule(self, id: int | str) -> dict[str, Any]:
+        """Run a schedule once, now, also if it is paused."""
+        return self.server.schedules.run_now(id)
+
+    def remove_schedule(self, id: int | str) -> None:
+        """Forget a schedule that somebody made. Those of sources, builds and the hub can only be paused."""
+        self.server.schedules.remove(id)
+
+    def triggers(self, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """What stages left for the next ones, newest first; ``state`` is ``pending``, ``taken``, ``done`` or
+        ``failed``.
+        """
+        return self.server.schedules.triggers.list(state, limit)
+
+    def job_log(self, id: int, tail: int = 100) -> list[dict[str, Any]]:
+        """The newest ``tail`` lines of all that a job said, also while it runs, with times and levels:
+        ``{"time", "level", "from", "message"}``.
+        """
+        return self.server.jobs.log_of(id, tail)
+
+    async def upgrade(
+        self, code_base: str = "application", dry_run: bool = False, force: bool = False
+    ) -> dict[str, Any]:
+        """Upgrade the code of the hub's ``application`` (a git checkout, fast-forward only) or of ``hubkernel`` (by
+        pip), for the next start.
+
+        ``dry_run`` only shows what would be done. An upgrade that fails is undone. It is refused while other jobs run
+        unless ``force``.
+        """
+        return await self._upgrades.upgrade(code_base, dry_run, force)
+
+    async def check_upgrade(self) -> dict[str, Any]:
+        """Look for new versions of the application and of hubkernel; ``{name: what is new, or None}``."""
+        return await self._upgrades.check()
+
+    @property
+    def _upgrades(self) -> Upgrades:
+        upgrades = self.server.upgrades
+        if upgrades is None:
+            raise LookupError("this hub was made without the feature 'upgrade'")
+        return upgrades
+
+    def graph(self, id: int | None = None, text: bool = True, limit: int = LOOK_BACK) -> str | dict[str, Any]:
+        """Which job followed from which, among the newest ``limit``; with ``id``, only what belongs to that job.
+
+        ``text=False`` gives ``{"jobs": {id: {...}}, "edges": [{"from", "to", "by"}]}``.
+        """
+        found = graph(self.server.jobs.list(limit=limit), id)
+        if id is not None and id not in found["jobs"]:
+            raise LookupError(f"no job {id!r} among the newest {limit}")
+        return graph_text(found) if text else found
 
     def documents(
         self,
@@ -190,7 +261,7 @@ class HubActions:
 
     def reload(self) -> dict[str, Any]:
         """Load all plugins again; returns the sources there are and the broken ones with their reasons."""
-        self.server.plugins.load_all()
+        self.server.reload_plugins()
         return {"sources": sorted(self.server.plugins.plugins), "broken": dict(self.server.plugins.broken)}
 
     def export_command_documents(self, filepath: str) -> str:

@@ -20,8 +20,9 @@ from hubkernel.hub.private import sync_folder
 from hubkernel.store import StateStore
 
 FORMAT = 1
-LEFT_OUT = {"job"}
-"""The journal of jobs counts this hub's own jobs, the one that restores among them; it is neither saved nor changed."""
+LEFT_OUT = {"job", "trigger"}
+"""The journal of jobs counts this hub's own jobs, the one that restores among them, and triggers name these jobs; both
+are neither saved nor changed."""
 
 
 class BackupError(ValueError):

@@ -87,6 +87,8 @@ class Command:
     is_async: bool = False
     check: Check | None = None
     makes: frozenset[str] = frozenset()
+    hook: bool = False
+    """Defined by a hook file."""
 
     def __post_init__(self) -> None:
         # What inspect, pydoc and IPython's ``dump?`` look at.
@@ -94,7 +96,14 @@ class Command:
             object.__setattr__(self, attribute, value)
 
     @classmethod
-    def of(cls, name: str, value: Callable[..., Any] | CommandDefinition | Command, *, public: bool = True) -> Command:
+    def of(
+        cls,
+        name: str,
+        value: Callable[..., Any] | CommandDefinition | Command,
+        *,
+        public: bool = True,
+        hook: bool = False,
+    ) -> Command:
         """Make a command of a plain callable, a :class:`CommandDefinition`, or another command (under a new name)."""
         if isinstance(value, Command):
             return replace(value, name=name)
@@ -111,6 +120,7 @@ class Command:
             is_async=inspect.iscoroutinefunction(_innermost(function)),
             check=definition.check,
             makes=definition.makes,
+            hook=hook,
         )
 
     def bind(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -40,6 +41,7 @@ from hubkernel.hub.config_sources import (
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.names import hint
 from hubkernel.jobs.masking import MASK, masked, names_secret
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.credentials import check_reference
 from hubkernel.store import StateStore
 
@@ -148,7 +150,24 @@ class HubConfig(BaseModel):
     executor_url: str | None = _setting(
         None, "Jobs", "Executor of process steps by url, for instance dask://host:8786; unset: local processes."
     )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "INFO", "Logs", "What the hub's own code writes into logs/hub.log."
+    )
+    log_size: int = _setting(10_000_000, "Logs", "Bytes of logs/hub.log; then a new one begins.", ge=10_000)
+    logs_kept: int = _setting(5, "Logs", "Earlier logs/hub.log.1, .2, ... that are kept.", ge=0)
+    job_log_size: int = _setting(
+        10_000_000, "Logs", "Bytes of logs/jobs/<job>.jsonl; of a longer log the newest part is kept.", ge=10_000
+    )
+    job_log_days: int = _setting(30, "Logs", "Days for which the logs of jobs are kept.", ge=1)
     events_kept: int = _setting(10_000, "Jobs", "Events kept for a door that reconnects.", ge=1)
+    time_zone: str | None = _setting(
+        None, "Schedules", "Time zone of all schedules, for instance Europe/Berlin; unset: that of the machine."
+    )
+    missed_schedules: Literal["skip", "run"] = _setting(
+        "skip",
+        "Schedules",
+        'What becomes of runs that were due while the hub was off: "skip", or "run" (once, at the start).',
+    )
     skip_dumper_schedule: bool = _setting(
         False, "Schedules", "Do not run dumps by the schedules of their sources.", old="SKIP_DUMPER_SCHEDULE"
     )
@@ -180,6 +199,18 @@ class HubConfig(BaseModel):
         ge=0,
         le=65535,
     )
+    app_folder: Path | None = _setting(
+        None, "Upgrade", "Git checkout of the hub's own application, which 'upgrade' upgrades.", old="APP_FOLDER"
+    )
+    upgrade_check: str | None = _setting(
+        None,
+        "Upgrade",
+        "Cron by which the hub looks for new versions of the application and of itself; unset: it never does.",
+        old="HUB_CHECK_UPGRADE",
+    )
+    upgrade_pip_options: list[str] = _setting(
+        list, "Upgrade", 'Options of pip install for upgrades, for instance ["--index-url", "https://mirror/simple"].'
+    )
     ssh_port: int | None = _setting(
         None, "SSH", "Port of the ssh console; unset: no console.", old="HUB_SSH_PORT", ge=0, le=65535
     )
@@ -187,6 +218,23 @@ class HubConfig(BaseModel):
     ssh_passwords: dict[str, SecretStr] = _setting(
         dict, "SSH", "User -> argon2 hash of the password. Keys in ssh/authorized_keys need none.", old="HUB_PASSWD"
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str | None) -> str | None:
+        if zone is not None:
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"no time zone {zone!r}; write it as Europe/Berlin or UTC") from None
+        return zone
+
+    @field_validator("upgrade_check")
+    @classmethod
+    def _is_a_cron(cls, cron: str | None) -> str | None:
+        if cron is not None:
+            cron_expression(cron)
+        return cron
 
     _sources: dict[str, Setting] = PrivateAttr(default_factory=dict)
     _base: Path = PrivateAttr(default_factory=Path.cwd)

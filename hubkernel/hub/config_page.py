@@ -56,8 +56,8 @@ which stores a value in the hub's state. A setting that is not marked takes effe
 | `resetconf("max_workers")`, `resetconf()` | forgets one or all of these |
 
 `setconf` takes the value or its JSON in a text. It refuses what does not fit, secrets, what the environment fixes, and
-everything if `config_readonly` is set. `MyBuilder.ATTRIBUTE` changes an attribute of a class of the hub's own in the same
-way as the key of a source, when the hub registers the class.
+everything if `config_readonly` is set. `MyBuilder.ATTRIBUTE` changes an attribute of a class of the hub's own, in the
+same way as the key of a source, when the hub registers the class.
 
 In a `config.py`, comments above a setting are shown with it, and marks are obeyed:
 

@@ -30,6 +30,8 @@ ENTITIES = {
     "api": "api",
     "event": "event",
     "hub_config": "config",
+    "schedule": "schedule",
+    "trigger": "trigger",
 }
 """State collection -> entity. Jobs are not in it: the job manager publishes their changes itself."""
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+POLL = "* * * * * */10"
+"""When a stage looks for what the one before it left, unless its ``poll_schedule`` says otherwise."""
+
 
 def make_job_manager(server: HubServer) -> JobManager:
     """The job manager, by the settings; ``managers_custom_args["job"]`` may have ``num_workers`` and
     ``max_memory_usage`` (their BioThings names) and whatever else the manager takes.
     """
+    from hubkernel.jobs.logs import JobLogs
     from hubkernel.jobs.manager import JobManager
 
     config = server.config
@@ -38,8 +42,15 @@ def make_job_manager(server: HubServer) -> JobManager:
         "process": config.executor_url or f"process://?workers={workers or os.cpu_count() or 1}",
         "thread": f"thread://?workers={config.max_threads}",
     }
+    logs = JobLogs(server.logs / "jobs", config.job_log_size)
     return JobManager(
-        server.state, executors=executors, emit=server.bus.publish, max_memory=memory, loop=server.loop, **args
+        server.state,
+        executors=executors,
+        emit=server.bus.publish,
+        max_memory=memory,
+        loop=server.loop,
+        logs=logs,
+        **args,
     )
 
 
@@ -88,8 +99,7 @@ def make_upload_manager(server: HubServer) -> Any:
     """The uploads; ``poll_schedule`` among the arguments is for the hub, which polls."""
     from hubkernel.pipeline.upload import UploadManager
 
-    args = server.mixargs("upload")
-    server.upload_poll_schedule = args.pop("poll_schedule", None)
+    args = _without_poll(server, "upload", server.mixargs("upload"))
     return UploadManager(server.context, server.plugins, **args)
 
 
@@ -112,7 +122,13 @@ def make_build_manager(server: HubServer) -> Any:
 def make_index_manager(server: HubServer) -> Any:
     from hubkernel.pipeline.index import IndexManager
 
-    return IndexManager(server.context, **server.mixargs("index", {"config": server.config.index_config or None}))
+    args = server.mixargs("index", {"poll_schedule": POLL, "config": server.config.index_config or None})
+    return IndexManager(server.context, **_without_poll(server, "index", args))
+
+
+def _without_poll(server: HubServer, stage: str, args: dict[str, Any]) -> dict[str, Any]:
+    server.poll_schedules[stage] = args.pop("poll_schedule", None)
+    return args
 
 
 def repair(server: HubServer) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import aiocron
@@ -38,7 +39,7 @@ def check_cron(spec: str) -> str:
 
 
 class HubCron(aiocron.Cron):  # type: ignore[misc]
-    """Calls ``func`` on the hub loop by a cron of 5 or 6 fields (seconds last), in local time.
+    """Calls ``func`` on the hub loop by a cron of 5 or 6 fields (seconds last), in the time zone ``tz`` or local time.
 
     A run that still goes on when the next is due makes that one be skipped, with a warning. An error is logged and
     given to ``on_error``; the schedule goes on. Each next time is counted from the wall clock, so that a clock that is
@@ -54,6 +55,8 @@ class HubCron(aiocron.Cron):  # type: ignore[misc]
         *,
         loop: asyncio.AbstractEventLoop,
         on_error: Callable[[str, BaseException], None] | None = None,
+        tz: tzinfo | None = None,
+        start: bool = True,
     ) -> None:
         self.expression = check_cron(spec)
         self.on_error = on_error
@@ -61,27 +64,46 @@ class HubCron(aiocron.Cron):  # type: ignore[misc]
         self.skipped = 0
         self._task: asyncio.Task[None] | None = None
         self._last_due = 0.0
-        super().__init__(spec, func=func, args=args, kwargs=kwargs, start=False, loop=loop)
-        loop.call_soon_threadsafe(self.start)
+        super().__init__(spec, func=func, args=args, kwargs=kwargs, start=False, loop=loop, tz=tz)
+        if start:
+            self.resume()
 
     def initialize(self) -> None:
-        """Nothing is kept between two runs; see :meth:`get_next`."""
+        """Called when it starts. Nothing is kept from before; see :meth:`get_next`."""
+        self._last_due = 0.0
 
     def get_next(self) -> float:
         """Loop time of the next run."""
         now = time.time()
         begin = now if self._last_due - now > CLOCK_JUMP else max(now, self._last_due)
-        due = next(CronSim(self.expression, datetime.fromtimestamp(begin, self.tz)))
-        self._last_due = due.timestamp()
+        self._last_due = self.due_after(begin)
         return float(self.loop.time() + (self._last_due - now))
 
     def call_func(self, *args: Any, **kwargs: Any) -> None:
         """Called by the loop when a run is due."""
-        if self._task is not None and not self._task.done():
+        if self.running:
             self.skipped += 1
             log.warning("%s is still running: the run that is due now is skipped", self)
             return
-        self._task = self.loop.create_task(self._run(*args, **kwargs))
+        # In a context of its own: whoever made the schedule is not the cause of what it starts.
+        self._task = self.loop.create_task(self._run(*args, **kwargs), context=contextvars.Context())
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    @property
+    def next_run(self) -> float | None:
+        """When it is due next, in seconds since the epoch; None while it is stopped."""
+        return self._last_due if self.handle is not None else None
+
+    def due_after(self, moment: float) -> float:
+        """The first time after ``moment`` at which it is due; both in seconds since the epoch."""
+        return float(next(CronSim(self.expression, datetime.fromtimestamp(moment, self.tz))).timestamp())
+
+    def resume(self) -> None:
+        """Run by the clock (again), from any thread."""
+        self.loop.call_soon_threadsafe(self.start)
 
     async def _run(self, *args: Any, **kwargs: Any) -> None:
         self.runs += 1

@@ -19,17 +19,21 @@ from hubkernel.hub.access import AccessActions
 from hubkernel.hub.actions import HubActions
 from hubkernel.hub.commands import HiddenCommands, HubCommands
 from hubkernel.hub.config import HubConfig
+from hubkernel.hub.dispatch import Dispatcher
 from hubkernel.hub.endpoints import EndpointDefinition, Endpoints, check_endpoints, endpoints_of, read_only
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.home import HubHome
-from hubkernel.hub.hooks import hook_files, run_hook_file
+from hubkernel.hub.hooks import Hooks, hook_files
 from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import HUB, Launcher, calling, launch
+from hubkernel.hub.logs import Alerts, HubLog
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
+from hubkernel.hub.reloader import Reloader
 from hubkernel.hub.schedules import Schedules
 from hubkernel.hub.services import start_ssh, stop_ssh
+from hubkernel.hub.upgrades import Upgrades
 from hubkernel.store import StateStore, open_state
 
 if TYPE_CHECKING:
@@ -114,11 +118,16 @@ class HubServer:
         self.ws_urls: list[Any] = []
         self.ws_listeners: list[Any] = []
         self.hook_files: list[Path] | None = None
-        self.hook_errors: list[str] = []
+        self.hooks = Hooks(self)
+        self.alerts = Alerts(self)
+        self.reloader: Reloader | None = None
+        self.upgrades: Upgrades | None = None
+        self.log: HubLog | None = None
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
         self.schedules = Schedules(self)
-        self.upload_poll_schedule: str | None = None
+        self.poll_schedules: dict[str, str | None] = {}
+        """By stage: when it looks for what the one before it left."""
         self.configured = False
         self.shell: Any = None
         # The next three are None until configure(), as in every hub of this kind.
@@ -172,6 +181,10 @@ class HubServer:
     def plugins(self) -> PluginManager:
         return make.make_plugin_manager(self)
 
+    @functools.cached_property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.bus)
+
     @property
     def jobs(self) -> JobManager:
         manager: JobManager = (self.managers or {})["job_manager"]
@@ -193,6 +206,11 @@ class HubServer:
     def on_loop(self) -> bool:
         """Whether the caller is in the loop's thread, where nothing may be waited for."""
         return self._loop_thread is not None and self._loop_thread.inside
+
+    @property
+    def logs(self) -> Path:
+        """Folder of all logs: ``hub.log``, ``jobs/``, ``dataload/``."""
+        return (self.config.data_root or self.home.root) / "logs"
 
     @property
     def upload_root(self) -> Path | None:
@@ -232,6 +250,7 @@ class HubServer:
         if "readonly" in self.features:
             self.configure_readonly_api_endpoints()
         self.configured = True
+        self.hooks.call("hub_configured")
 
     def before_configure(self) -> None:
         """For subclasses: called once, before anything is configured. The place to change :attr:`features`."""
@@ -289,7 +308,8 @@ class HubServer:
         self.managers["job_manager"] = make.make_job_manager(self)
 
     def configure_dump_manager(self) -> None:
-        self.managers["dump_manager"] = make.make_dump_manager(self)
+        self.managers["dump_manager"] = manager = make.make_dump_manager(self)
+        manager.scheduler = self.schedules.schedule_dump
 
     def configure_upload_manager(self) -> None:
         self.managers["upload_manager"] = make.make_upload_manager(self)
@@ -346,7 +366,17 @@ class HubServer:
         self._owe("terminal")
 
     def configure_reloader_feature(self) -> None:
-        self._owe("reloader")
+        """Make the reloader; it begins to watch when the hub starts."""
+        self.reloader = Reloader(self, {**self.DEFAULT_RELOADER_CONFIG, **self.reloader_config})
+
+    def reload_plugins(self, changed: Iterable[Path] = ()) -> dict[str, str]:
+        """Load all plugins again, since these files were changed; returns the broken ones with their reasons."""
+        self.plugins.load_all()
+        broken = dict(self.plugins.broken)
+        self.bus.publish(
+            "data_plugin", None, "reloaded", {"changed": [str(file) for file in changed], "broken": broken}
+        )
+        return broken
 
     def configure_dataupload_feature(self) -> None:
         self._owe("dataupload")
@@ -360,7 +390,8 @@ class HubServer:
         self._owe("readonly")
 
     def configure_upgrade_feature(self) -> None:
-        self._owe("upgrade")
+        """Find out which versions run, and what of it can be upgraded."""
+        self.upgrades = Upgrades(self)
 
     def configure_autohub_feature(self) -> None:
         self._owe("autohub")
@@ -398,16 +429,21 @@ class HubServer:
 
     def ingest_hooks(self) -> None:
         """Run the hook files with all commands as their names. An error in one is logged and stops no other."""
-        self.namespace = {"__name__": "__hub_hooks__", "hub": self, **self._named_managers()}
-        self.namespace |= {**self.extra_commands, **self.commands}
+        if self.hook_files is not None:
+            self.hooks.load_packages()
+        self.namespace = self.hooks.namespace(self._named_managers())
         with calling(*HUB):
             for file in self.hook_files or ():
                 self.process_hook_file(str(file))
 
     def process_hook_file(self, hook_file: str) -> None:
-        """Run one hook file in the hub's namespace."""
-        if error := run_hook_file(Path(hook_file), self.namespace):
-            self.hook_errors.append(error)
+        """Run one hook file in the hub's namespace; its functions become commands and hooks."""
+        self.hooks.run_file(Path(hook_file))
+
+    @property
+    def hook_errors(self) -> list[str]:
+        """What went wrong in hooks and hook files, one line each."""
+        return self.hooks.errors
 
     def _named_managers(self) -> dict[str, Any]:
         return {short: self.managers[key] for short, key in tables.SHORTCUTS.items() if key in self.managers}
@@ -461,11 +497,15 @@ class HubServer:
             return
         self._started = True
         try:
+            self.log = HubLog(self, self.logs / "hub.log")
+            self.log.open()
             self._say_what_is_missing()
             self._recover()
             self.before_start()
             if self._loop_thread is not None:
                 self._loop_thread.run(self._start_services())
+            self.logger.info("hub %s at %s is up", self.name, self.home)
+            self.hooks.call("hub_started")
         except BaseException:
             self.shutdown()
             raise
@@ -480,20 +520,29 @@ class HubServer:
         self.context.store.sweep()
 
     async def _start_services(self) -> None:
+        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear]
         self.schedules.start()
+        self.dispatcher.start()
+        if self.reloader is not None:
+            self.reloader.start()
         self._ssh = await start_ssh(self)
 
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
+        self._say_goodbye()
         if self._ssh is not None and self._loop_thread is not None:
             stop_ssh(self._ssh, self._loop_thread)
             self._ssh = None
         self.schedules.close()
+        if self.reloader is not None and self._loop_thread is not None:
+            self.reloader.close()
         for key, manager in (self.managers or {}).items():
             if key == "job_manager":
                 manager.close(force=True)
             elif hasattr(manager, "close"):
                 manager.close()
+        if (dispatcher := self.__dict__.pop("dispatcher", None)) is not None:
+            dispatcher.close()
         for name in ("context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()
@@ -502,22 +551,38 @@ class HubServer:
             self._loop_thread = None
         if "bus" in self.__dict__:
             self.bus.close()
+        if self.log is not None:
+            self.logger.info("hub %s has ended", self.name)
+            self.log.close()
+            self.log = None
         self._ended.set()
 
     def end(self, *, restart: bool = False) -> None:
         """End the hub soon, from any thread; returns at once, so that who asked for it still gets an answer.
 
-        Publishes event ``hub``/``stop`` or ``hub``/``restart``. Raises :class:`HubError` if nobody could start it.
+        Records the alert ``hub_stop`` or ``hub_restart``. Raises :class:`HubError` if nobody could start it again.
         """
         if restart and self.on_end is None:
             raise HubError("the process of this hub cannot start it again: stop it, and start it by hand")
-        message = {"type": "alert", "msg": f"Hub is {'restarting' if restart else 'stopping'}"}
-        name = "restart" if restart else "stop"
-        self.bus.publish("hub", None, name, {**message, "event": f"hub_{name}"})
+        if restart:
+            self.alerts.alert("hub_restart", "Hub is restarting")
+        else:
+            self.alerts.alert("hub_stop", "Hub is stopping")
         on_end = self.on_end or (lambda _: self.shutdown())
         timer = threading.Timer(GRACE, on_end, (restart,))
         timer.name = "hub-end"
         timer.start()
+
+    def _say_goodbye(self) -> None:
+        """While everybody is still connected."""
+        if not self._started or self._ended.is_set():
+            return
+        self.hooks.call("hub_stopping")
+        try:
+            if not self.alerts.restarting:
+                self.alerts.alert("hub_stop", "Hub is stopping")
+        except Exception:
+            self.logger.exception("the end of the hub cannot be told")
 
     # What commands need of the hub.
 

@@ -98,6 +98,16 @@ PUBLIC = (
     _reads("command", OWN),
     _reads("run", OWN),
     Row("cancel", OWN, "cancel", tracked=False),
+    _reads("schedules", OWN),
+    Row("pause_schedule", OWN, "pause_schedule", tracked=False),
+    Row("resume_schedule", OWN, "resume_schedule", tracked=False),
+    Row("run_schedule", OWN, "run_schedule", tracked=False),
+    Row("remove_schedule", OWN, "remove_schedule", tracked=False),
+    _reads("triggers", OWN),
+    _reads("graph", OWN),
+    _reads("job_log", OWN),
+    Row("upgrade", OWN, "upgrade", role=Role.developer, feature="upgrade"),
+    Row("check_upgrade", OWN, "check_upgrade", feature="upgrade"),
 )
 
 HIDDEN = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hubkernel.jobs.context import JobContext, current
+from hubkernel.jobs.context import JobContext, because, current
 from hubkernel.jobs.errors import AdmissionError, JobCancelled, JobInterrupted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "JobInterrupted",
     "JobManager",
     "JobRecord",
+    "because",
     "current",
 ]
 

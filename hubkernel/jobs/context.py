@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -57,11 +58,30 @@ class JobContext(ABC):
 
 
 _current: ContextVar[JobContext | None] = ContextVar("hubkernel_job", default=None)
+_cause: ContextVar[Mapping[str, Any] | None] = ContextVar("hubkernel_cause", default=None)
 
 
 def current() -> JobContext:
     """The context of the job that this code runs in, or one that stands alone."""
     return _current.get() or _Standalone()
+
+
+@contextmanager
+def because(**cause: Any) -> Iterator[None]:
+    """Jobs that are started inside have this ``cause`` (see :class:`~hubkernel.jobs.models.JobRecord`)."""
+    token = _cause.set({key: value for key, value in cause.items() if value})
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def cause() -> dict[str, Any]:
+    """The cause of a job that is started here: what :func:`because` says, else the job that this code runs in."""
+    if (given := _cause.get()) is not None:
+        return dict(given)
+    job = _current.get()
+    return {"jobs": [job.id]} if job is not None and job.id is not None else {}
 
 
 class _Standalone(JobContext):

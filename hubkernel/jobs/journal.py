@@ -80,6 +80,11 @@ class Journal:
         found = self._collection.find({"$and": conditions} if conditions else {}, sort=[("_id", -1)], limit=limit)
         return [JobRecord.from_document(document) for document in found]
 
+    def of_trigger(self, trigger: int) -> JobRecord | None:
+        """The newest job that this row of :mod:`hubkernel.pipeline.triggers` caused."""
+        document = self._collection.find_one({"cause.trigger": trigger}, sort=[("_id", -1)])
+        return JobRecord.from_document(document) if document is not None else None
+
     def stale(self, owner: str) -> list[JobRecord]:
         """Jobs that some other hub process left unfinished, oldest first."""
         found = self._collection.find(

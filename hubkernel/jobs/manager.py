@@ -16,8 +16,9 @@ from typing import Any, Literal
 from hubkernel.executors import Executor, open_executor
 from hubkernel.executors.wire import without_worker
 from hubkernel.jobs.admission import Admission, Predicate
-from hubkernel.jobs.context import _current
+from hubkernel.jobs.context import _current, cause
 from hubkernel.jobs.journal import Journal as JobJournal
+from hubkernel.jobs.logs import JobLogs, NoLogs
 from hubkernel.jobs.masking import masked, redact
 from hubkernel.jobs.models import JobRecord, plain
 from hubkernel.jobs.monitor import Monitor, measure
@@ -63,6 +64,7 @@ class JobManager:
 
     ``executors``: url by name; ``process`` and ``thread`` are what jobs ask for. ``max_memory``: bytes that the hub and
     its workers may use before new work has to wait; ``"auto"`` is 60% of what is available now; None is no limit.
+    ``logs``: where each job's whole log is kept; None keeps only its newest lines, in its record.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class JobManager:
         emit: Emit | None = None,
         max_memory: int | Literal["auto"] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        logs: JobLogs | None = None,
     ) -> None:
+        self.logs: JobLogs | NoLogs = logs or NoLogs()
         self.journal = JobJournal(state)
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._emit = emit
@@ -135,6 +139,7 @@ class JobManager:
             source=source,
             door=door,
             user=user,
+            cause=cause(),
             idempotent=idempotent,
             owner=self.owner,
             story=[["created", at]],
@@ -147,6 +152,7 @@ class JobManager:
             self.forget(job)
             raise
         self.publish(job, "insert")
+        self.logs.write(record.id, f"created: {command or name}", cause=record.cause, door=door, user=user)
         self.loop.call_soon_threadsafe(job.launch)
         return Job(job)
 
@@ -189,6 +195,7 @@ class JobManager:
             _, instructions = step(record.life, Interrupt(time.time(), reason))
             changes = _changes(instructions)
             self.journal.write(record.id, changes)
+            self.logs.write(record.id, f"interrupted: {reason}", level="error")
             self._send(JobRecord.from_document({**record.to_document(), **changes}), "update")
         return [record.id for record in stale]
 
@@ -216,6 +223,7 @@ class JobManager:
                 job.ended.wait(max(0.0, deadline - time.monotonic()))
             self.on_loop(self.admission.close)
         self.journal.close()
+        self.logs.close()
 
     def _on_loop_thread(self) -> bool:
         try:
@@ -249,6 +257,19 @@ class JobManager:
     def job_info(self) -> dict[str, Any]:
         """Workers, threads, and what they do and use."""
         return self._monitor.job_info()
+
+    def log_of(self, id: int, tail: int = 100) -> builtins.list[dict[str, Any]]:
+        """The newest ``tail`` entries of a job's log, oldest first (see :mod:`hubkernel.jobs.logs`). If its file is
+        gone, the lines of its record, which have no time. Raises ``LookupError`` if there is no such job.
+        """
+        found = self.logs.tail(id, tail)
+        if found is not None:
+            return found
+        record = self.get(id)
+        if record is None:
+            raise LookupError(f"no job {id!r}")
+        lines = record.log[-tail:] if tail > 0 else []
+        return [{"time": None, "level": "info", "from": "job", "message": line} for line in lines]
 
     # Work outside of JobContext.run, in BioThings' way.
 

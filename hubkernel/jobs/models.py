@@ -47,6 +47,8 @@ class JobRecord:
     source: str = ""
     door: str = ""
     user: str = ""
+    cause: dict[str, Any] = field(default_factory=dict)
+    """Why there is this job: ``jobs`` (ids of those it follows), ``schedule``, ``trigger``; empty if someone asked."""
     idempotent: bool = False
     """May be run again after it was interrupted."""
     owner: str = ""

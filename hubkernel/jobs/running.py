@@ -8,16 +8,17 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.executors.base import CancelledWork, OnProgress
+from hubkernel.executors.logs import line_of
 from hubkernel.executors.wire import describe, one_line, presentable
 from hubkernel.jobs.admission import Predicate, Ticket
-from hubkernel.jobs.context import JobContext, Where, _current
+from hubkernel.jobs.context import JobContext, Where, _cause, _current
 from hubkernel.jobs.errors import JobCancelled, JobInterrupted
 from hubkernel.jobs.masking import redact
 from hubkernel.jobs.models import JobRecord, clean, plain
@@ -98,6 +99,7 @@ class RunningJob(JobContext):
 
     async def _main(self) -> None:
         _current.set(self)
+        _cause.set(None)  # it is this job's cause, not that of the jobs which it starts
         shown = self._show()
         try:
             self.check()
@@ -157,6 +159,8 @@ class RunningJob(JobContext):
             self._manager.on_loop(self._stop)
         elif isinstance(instruction, Journal):
             self.record.message = instruction.changes.get("message", self.record.message)
+            if "state" in instruction.changes:
+                self._log_state(instruction.changes)
             changes = {**self._kept(), **instruction.changes}
             self._manager.journal.update(self.id, changes, partial(self._committed, changes, then))
 
@@ -179,6 +183,12 @@ class RunningJob(JobContext):
             self._settle()
         if any(isinstance(instruction, Publish) for instruction in then):
             self._manager.publish(self, "update")
+
+    def _log_state(self, changes: Mapping[str, Any]) -> None:
+        error, trace = changes.get("error"), changes.get("traceback")
+        text = f"{changes['state']}: {error}" if error else str(changes["state"])
+        level = "error" if changes["state"] == State.FAILED else "info"
+        self._manager.logs.write(self.id, text, level=level, **({"traceback": trace} if trace else {}))
 
     def _settle(self) -> None:
         """Only ordinary exceptions go into the future: a waiter must never seem to be cancelled itself."""
@@ -219,14 +229,23 @@ class RunningJob(JobContext):
         self._touch()
 
     def log(self, message: str) -> None:
+        self._log_from("job", message)
+
+    def _log_from(self, origin: str, message: str) -> None:
         with self._lock:
-            self._append(message)
+            self._append(message, origin)
         self._touch()
 
-    def _append(self, message: str) -> None:
-        lines = self.record.log
-        lines.extend(clean(redact(line)) for line in str(message).splitlines() or [""])
-        del lines[:-MAX_LINES]
+    def _append(self, message: str, origin: str = "job") -> None:
+        lines = [clean(redact(line)) for line in str(message).splitlines() or [""]]
+        self.record.log.extend(lines)
+        del self.record.log[:-MAX_LINES]
+        self._manager.logs.lines(self.id, lines, origin)
+
+    def log_record(self, record: logging.LogRecord) -> None:
+        """What the job's code on the hub's side said through ``logging``: goes to its file, not to its short log."""
+        text = clean(line_of(record), 100_000)
+        self._manager.logs.write(self.id, text, level=record.levelname.lower(), origin=record.name)
 
     def check(self) -> None:
         if self._life.cancelling or self._life.state in (State.CANCELLED, State.INTERRUPTED):
@@ -248,7 +267,7 @@ class RunningJob(JobContext):
             where, name, self.id, record.category or record.name, record.source, _last(name), description, memory
         )
         relay = Relay(self._manager.loop, on_progress) if on_progress is not None else None
-        call = work(function, args, kwargs, relay or self.note_progress, self.log)
+        call = work(function, args, kwargs, relay or self.note_progress, partial(self._log_from, item.step))
         try:
             return await self._manager.steps.run(item, call, self.note_waiting)
         finally:

@@ -23,7 +23,7 @@ from tests.hub.test_launching import write_plugin
 
 PLANTED = "pl4nted"
 HASH = f"$argon2id$v=19$m=65536,t=3,p=4${PLANTED}${PLANTED}"
-URL = f"https://me:{PLANTED}@data.invalid/x"
+URL = f"https://me:{PLANTED}@127.0.0.1:9/x"
 TOKEN = f"hk_{(PLANTED * 7)[:43]}"
 
 CONFIG = f"""
@@ -98,7 +98,7 @@ def test_no_output_shows_a_planted_secret(hub: LocalHub, caplog: pytest.LogCaptu
         ("setconf", ("HUB_PASSWD", {"me": PLANTED})),
         ("setconf", ("MY_PASSWORD", PLANTED)),
         ("setconf", ("search_url", URL)),
-        ("setconf", ("logins", {"data.invalid": f"me:{PLANTED}"})),
+        ("setconf", ("logins", {"127.0.0.1": f"me:{PLANTED}"})),
         ("setconf", ("index_config", {"env": {"x": {"host": URL}}})),
         ("run", (f"setconf ssh_passwords {{'me': '{PLANTED}'}}",)),
         ("run", (f"given('{URL}', {{'password': '{PLANTED}'}}) && careless('{URL}')",)),
@@ -137,7 +137,7 @@ def test_a_token_is_kept_nowhere(hub: LocalHub, home: HubHome) -> None:
 def test_masking_leaves_the_rest_alone() -> None:
     value = {"url": URL, "n": 1, "list": ["a", None, True], "password": "", "path": Path("/x")}
     assert masked(value) == {
-        "url": "https://me:********@data.invalid/x", "n": 1, "list": ["a", None, True], "password": "", "path": "/x"
+        "url": "https://me:********@127.0.0.1:9/x", "n": 1, "list": ["a", None, True], "password": "", "path": "/x"
     }  # fmt: skip
     for text in ("mongodb://host:27017/db", "https://x.org/a:b@c", "price: $1$", "dump(src='x')", "a@b.c", "$HOME/x"):
         assert (hide(text), redact(text)) == (text, text)

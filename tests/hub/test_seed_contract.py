@@ -144,7 +144,7 @@ ATTRIBUTES: dict[tuple[str, str], Any] = {
 
 OWED_FEATURES = {
     "auto_archive", "diff", "snapshot", "auto_snapshot_cleaner", "release", "inspect", "sync", "api", "terminal",
-    "reloader", "dataupload", "ws", "readonly", "upgrade", "autohub",
+    "dataupload", "ws", "readonly", "autohub",
 }  # fmt: skip
 
 COMMANDS = words("""
@@ -210,6 +210,7 @@ SIGNATURES = """
     update_metadata(indexer_env, index_name, build_name=None, _meta=None)
     quick_index(datasource_name, doc_type, indexer_env, subsource=None, index_name=None)
     expose(endpoint_name, command_name, method)
+    upgrade(code_base='application')
 """
 """What may be given by position, in this order; where the old hub took any keyword (``**kw``), ours names each."""
 
@@ -227,14 +228,16 @@ OWED_COMMANDS = {
     "releases": "create_release_note get_release_note publish publish_diff publish_snapshot release_info",
     "plugins by url": "register_url unregister_url export_plugin dump_plugin",
     "autohub": "list versions info backend reset_backend check download apply install",
-    "its own code": "upgrade",
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }
 
 OURS = {
-    "cancel", "count", "search", "document", "documents", "load_plugin", "reload", "run",
-    "create_token", "rotate_token", "list_tokens", "revoke_token", "add_key", "list_keys", "revoke_key", "audit",
-}  # fmt: skip
+    *words("cancel count search document documents load_plugin reload run"),
+    *words("create_token rotate_token list_tokens revoke_token add_key list_keys revoke_key audit"),
+    *words(
+        "schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log check_upgrade"
+    ),
+}
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:

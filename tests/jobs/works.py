@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -64,3 +65,11 @@ def plain_hold(folder: Path, name: str) -> int:
     while not (folder / f"{name}.gate").exists():
         time.sleep(0.005)
     return os.getpid()
+
+
+def chatter(worker: Worker) -> None:
+    """Says something in each way there is."""
+    worker.log("said to the worker")
+    print("printed")
+    logging.getLogger("a.library").info("told its logger")
+    logging.getLogger("a.library").warning("warned of %s", "something")

@@ -6,10 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from cronsim import CronSim
 
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.dump import NOTHING, DumpError, FetchError, Release
 from hubkernel.pipeline.plugins import UnknownPluginError
 from tests.pipeline.dump_tools import DAY, Bench, Cut, Resource, Web, web_server
@@ -234,12 +237,8 @@ def test_dataload_c42_disabled(bench: Bench, web: Web) -> None:
     bench.plugin("src", web.url("/a"), disabled=True, schedule="* * * * *")
     assert bench.dump("src") == "Disabled"
     assert asyncio.run(bench.manager.dump_all()) == {}
-    assert asyncio.run(scheduled(bench)) == []
+    assert bench.manager.schedules() == {}
     assert web.requests == []
-
-
-async def scheduled(bench: Bench) -> list[str]:
-    return bench.manager.schedule_all()
 
 
 def test_dataload_c45_mark_success(bench: Bench, web: Web) -> None:
@@ -261,19 +260,24 @@ def test_dataload_c45_mark_success(bench: Bench, web: Web) -> None:
 def test_dataload_c46_sixth_field_is_seconds(bench: Bench, web: Web) -> None:
     web["/a"] = b"x"
     bench.plugin("src", web.url("/a"), schedule="* * * * * */10")
+    assert bench.manager.schedules() == {"src": "* * * * * */10"}
+    runs = CronSim(cron_expression("* * * * * */10"), datetime(2025, 1, 1))  # noqa: DTZ001 - wall time
+    assert {next(runs).second for _ in range(12)} == {0, 10, 20, 30, 40, 50}
 
-    async def seconds() -> set[int]:
-        from datetime import datetime
 
-        from cronsim import CronSim
-
-        bench.manager.schedule_all()
-        (entry,) = bench.manager._crons.values()
-        entry.stop()
-        runs = CronSim(entry.spec, datetime(2025, 1, 1))  # noqa: DTZ001 - wall time
-        return {next(runs).second for _ in range(12)}
-
-    assert asyncio.run(seconds()) == {0, 10, 20, 30, 40, 50}
+def test_a_dump_is_scheduled_by_the_hub(bench: Bench, web: Web) -> None:
+    web["/a"] = b"x"
+    bench.plugin("src", web.url("/a"), schedule="0 3 * * *")
+    bench.plugin("other", web.url("/a"))
+    with pytest.raises(DumpError, match="need a running hub"):
+        bench.dump("src", schedule=True)
+    asked: list[tuple[str, str]] = []
+    bench.manager.scheduler = lambda *schedule: asked.append(schedule)
+    assert bench.dump("src", schedule=True) == "src is scheduled: 0 3 * * *"
+    assert asked == [("src", "0 3 * * *")]
+    with pytest.raises(DumpError, match="other has no schedule"):
+        bench.dump("other", schedule=True)
+    assert web.requests == []
 
 
 def test_release_function_uses_constants_of_its_file(bench: Bench, web: Web) -> None:

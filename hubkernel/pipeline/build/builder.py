@@ -229,6 +229,8 @@ class DataBuilder:
             "_meta": meta,
             "warnings": self.warnings,
         }
+        if self.recipe.autobuild is not None and self.recipe.autobuild.index_env:
+            values["pending"] = ["index"]  # counts once the build's status is success
         state.set(values)
 
     def _tell(self, report: MergeReport) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hubkernel.pipeline.build.builder import DataBuilder, doc_line
 from hubkernel.pipeline.build.errors import BuildError, RecipeError
+from hubkernel.pipeline.build.metadata import source_infos
 from hubkernel.pipeline.build.news import news
 from hubkernel.pipeline.build.recipes import RecipeBook
 from hubkernel.pipeline.build.state import Builds, status_of, without
@@ -225,6 +226,29 @@ class BuildManager:
         if answer is None:
             raise BuildError(f"{build_name} has not been built yet: run merge({build_name!r})")
         return {build_name: answer}
+
+    def schedules(self) -> dict[str, str]:
+        """The cron of each recipe that is built by itself (``autobuild.schedule``)."""
+        recipes = [document for document in self.recipes.all() if not document.get("archived")]
+        crons = {document["_id"]: (document.get("autobuild") or {}).get("schedule") for document in recipes}
+        return {name: cron for name, cron in crons.items() if cron}
+
+    def uploads_since(self, build_name: str) -> list[int] | None:
+        """The jobs that uploaded what a new build would have and the last one has not; None if there is nothing new.
+
+        For the first build these are the uploads of all its sources; None as long as one of them has no documents.
+        """
+        recipe = self.recipes.get(build_name)
+        infos = source_infos(self.context.state, recipe["sources"]).values()
+        if self.builds.latest_success(build_name) is None:
+            chosen = list(infos) if all(info.known for info in infos) else []
+        else:
+            changes = self.whatsnew(build_name)[build_name]["sources"]
+            fresh = {main for main, change in changes.items() if change["new"] and "uploaded" not in change["new"]}
+            chosen = [info for info in infos if info.main in fresh]
+        if not chosen:
+            return None
+        return sorted({job for info in chosen if (job := info.upload.get("job")) is not None})
 
     def _news(self, recipe: Document, old: str | None) -> dict[str, Any] | None:
         build = self.builds.latest_success(recipe["_id"]) if old is None else self.builds.get(old)

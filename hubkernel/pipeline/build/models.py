@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.merge import MergeOptions
 
 Merger = Literal["upsert", "merge_struct"]
@@ -17,6 +18,28 @@ Range = tuple[str | None, str | None]
 EXAMPLES = 3
 MAX_FIELDS = 1000
 """So many different fields are counted by name in a report; collisions of others are counted as one."""
+
+
+class Autobuild(BaseModel):
+    """What a recipe says of its builds that the hub starts by itself. Other keys belong to later stages."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schedule: str | None = None
+    """Cron, by which a build starts if a source has news."""
+    env: str | list[str] | None = None
+    """Index environment of complete builds; in a list, the first one (BioThings: index, then snapshot)."""
+
+    @property
+    def index_env(self) -> str | None:
+        return self.env if isinstance(self.env, str) else next(iter(self.env or ()), None)
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_a_cron(cls, schedule: str | None) -> str | None:
+        if schedule is not None:
+            cron_expression(schedule)
+        return schedule
 
 
 class Recipe(BaseModel):
@@ -39,6 +62,7 @@ class Recipe(BaseModel):
     ids: list[str] | None = None
     """Build these documents only."""
     archived: bool = False
+    autobuild: Autobuild | None = None
 
 
 @dataclass(frozen=True, slots=True)

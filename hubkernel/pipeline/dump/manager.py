@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from hubkernel.executors import CancelledWork
 from hubkernel.jobs.context import current
-from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.fetch import Policy, shown
@@ -18,7 +18,8 @@ from hubkernel.pipeline.plugins import Plugin, PluginManager
 
 
 class DumpManager:
-    """The commands ``dump``, ``dump_all``, ``mark_dump_success`` and their schedule. Lives on the hub loop.
+    """The commands ``dump``, ``dump_all``, ``mark_dump_success`` and what sources say of their schedule. Lives on
+    the hub loop.
 
     ``parallel`` is how many files of all dumps are downloaded at once, ``auto_upload`` whether a new release is marked
     for upload; further arguments are those of :class:`~hubkernel.pipeline.dump.fetch.Policy`.
@@ -36,8 +37,9 @@ class DumpManager:
         self.context = context
         self.plugins = plugins
         self.settings = Settings(Policy(**policy), asyncio.Semaphore(parallel), auto_upload)
+        self.scheduler: Callable[[str, str], object] | None = None
+        """``(source, cron)``: who runs dumps by the clock, for ``dump(src, schedule=True)``; set by the hub."""
         self._running: set[str] = set()
-        self._crons: dict[str, Any] = {}
 
     async def dump_src(
         self,
@@ -106,13 +108,10 @@ class DumpManager:
             download.pop(key, None)
         return [{"_id": src, "download": download}]
 
-    def schedule_all(self) -> list[str]:
-        """Let every source that has a schedule dump by it; returns their names. Call it on the hub loop."""
-        chosen = [plugin for plugin in self.plugins.plugins.values() if plugin.manifest.dumper.schedule]
-        chosen = [plugin for plugin in chosen if not plugin.manifest.dumper.disabled]
-        for plugin in chosen:
-            self._schedule(plugin)
-        return [plugin.name for plugin in chosen]
+    def schedules(self) -> dict[str, str]:
+        """The cron of every source that has one and is not disabled."""
+        dumpers = {name: plugin.manifest.dumper for name, plugin in self.plugins.plugins.items()}
+        return {name: dumper.schedule for name, dumper in dumpers.items() if dumper.schedule and not dumper.disabled}
 
     def clean_stale_status(self) -> list[str]:
         """Dumps that a killed hub left as ``downloading`` become ``canceled``; returns their sources. Call at start."""
@@ -125,23 +124,13 @@ class DumpManager:
         return [document["_id"] for document in stale]
 
     def _schedule(self, plugin: Plugin) -> str:
-        import aiocron
-
         schedule = plugin.manifest.dumper.schedule
         if not schedule:
             raise DumpError(f"{plugin.name} has no schedule: add one to 'dumper' in {plugin.manifest_file}")
-        previous = self._crons.pop(plugin.name, None)
-        if previous:
-            previous.stop()
-        self._crons[plugin.name] = aiocron.crontab(
-            cron_expression(schedule), func=self._dump_by_schedule, args=(plugin.name,)
-        )
+        if self.scheduler is None:
+            raise DumpError("nothing runs here by the clock: schedules need a running hub")
+        self.scheduler(plugin.name, schedule)
         return f"{plugin.name} is scheduled: {schedule}"
-
-    def _dump_by_schedule(self, src: str) -> None:
-        """Called by cron, on the hub loop."""
-        text = f"dump({src!r})"
-        self.context.jobs.start(text, self.dump_src, args=(src,), command=text, category="dump", source=src)
 
     def _info(self, plugin: Plugin) -> dict[str, Any]:
         document = SourceState(self.context, plugin.name).load()

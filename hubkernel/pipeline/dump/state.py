@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hubkernel.jobs.context import current
 from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.models import Release
@@ -65,7 +66,7 @@ class SourceState:
     def succeed(self, release: Release, folder: str, started: datetime, *, pending: bool) -> None:
         now = datetime.now(UTC)
         good = {"release": release.release, "data_folder": folder, "at": now, "size": release.size}
-        download = {**self._ended("success", started, now), **good, "last_success": now}
+        download = {**self._ended("success", started, now), **good, "last_success": now, "job": current().id}
         del download["at"]
         update: dict[str, Any] = {"$set": {"download": download, "last_good": good}}
         update["$set"]["history"] = self._history({**download, "files": len(release.files)})
