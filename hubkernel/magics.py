@@ -11,11 +11,11 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from hubkernel import client, display, live
-from hubkernel.api import HubAPI, JobHandle
+from hubkernel.api import HubAPI, HubClosedError, JobHandle
 from hubkernel.facade import Hub
 from hubkernel.hub.commands import CommandError
 from hubkernel.hub.syntax import CommandSyntaxError, parse_chain
-from hubkernel.owner import HubBusyError
+from hubkernel.owner import OwnerError
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -222,7 +222,7 @@ def _candidates(
         call = _CALL.search(line)
         if call and (call.group(0).startswith("hub.") or bare_calls(call.group(1))):
             return completer.arguments(call.group(1), call.group(2))
-    except HubBusyError:
+    except (HubClosedError, OwnerError):
         return []  # completing is no place for an error; running the line says it
     return []
 

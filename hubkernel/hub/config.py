@@ -47,6 +47,9 @@ class HubConfig(BaseModel):
     config_readonly: bool = _setting(
         False, "General", "Refuse setconf and resetconf while the hub runs.", old="CONFIG_READONLY"
     )
+    placement: Literal["attach", "host", "embedded"] = _setting(
+        "attach", "General", "Where the hub lives: a process of its own, a Jupyter server, or the process that asks."
+    )
     state_url: str | None = _setting(
         None, "Stores", "Url of the hub's state, sqlite:///file or mongodb://host/database; unset: the home's state.db."
     )
@@ -214,7 +217,7 @@ class HubConfig(BaseModel):
         field = self.known(name)
         if self.config_readonly:
             raise ConfigError("the configuration is read-only (config_readonly)")
-        if field in ("config_readonly", "state_url"):
+        if field in ("config_readonly", "placement", "state_url"):
             raise ConfigError(f"{field} is read before the state is; write it into the configuration file")
         if is_secret(type(self).model_fields[field]):
             raise ConfigError(

@@ -42,10 +42,10 @@ class FakeJobs:
 
     def start(self, name: str, function: Any, **given: Any) -> Any:
         now = time.time()
-        fields = {key: given[key] for key in ("command", "source", "door", "kwargs") if key in given}
+        fields = {key: given[key] for key in ("command", "source", "door", "user", "kwargs") if key in given}
         record = JobRecord(id=next(self._ids), name=name, state="running", created=now, started=now, **fields)
         self.records[record.id] = record
-        self._emit(record, "start")
+        self._emit(record, "insert")
         future: Future[Any] = Future()
         if not asyncio.iscoroutinefunction(function):
             self._run(record.id, future, lambda: function(*given["args"], **given["kwargs"]))
@@ -72,7 +72,9 @@ class FakeJobs:
         self._emit(record, "update")
 
     def _emit(self, record: JobRecord, op: str) -> None:
-        self._bus.publish("job", record.id, op, record.to_dict())
+        data = record.to_dict()
+        del data["log"]
+        self._bus.publish("job", record.id, op, data)
 
     def wait_for_job(self, id: int) -> None:
         with self.moved:
@@ -95,6 +97,8 @@ class FakeJobs:
 class FakeServer:
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.name = "fake hub"
+        self.features = ["job"]
         self.bus = EventBus()
         self.jobs = FakeJobs(self.bus)
         self._loop = LoopThread("fake hub")
@@ -187,3 +191,4 @@ class FakeServer:
             if record.state == "running":
                 self.jobs.move(id, state="interrupted", error="the hub was closed")
         self._loop.close()
+        self.bus.close()
