@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT = 120.0
 """Seconds that an owner may take to start."""
+STOP_TIMEOUT = 60.0
 PING_TIMEOUT = 5.0
 PAUSE = 0.02
 READY = "HUBKERNEL_READY_FD"
@@ -63,12 +66,17 @@ class Finder:
 
     def ensure(self) -> Owner:
         """The owner; if there is none, one is started."""
+        return self.ensure_new()[0]
+
+    def ensure_new(self, app: str | None = None) -> tuple[Owner, bool]:
+        """The owner, and whether it was started here, with the script ``app``."""
         owner = self.discover()
         if owner is not None:
-            return owner
+            return owner, False
         self.home.create()
         with starting(self.home.run):
-            return self.discover() or start(self.home)
+            owner = self.discover()
+            return (owner, False) if owner is not None else (start(self.home, app), True)
 
     def hosted(self) -> Owner:
         """The owner; it is for a Jupyter server to be it."""
@@ -110,14 +118,13 @@ def ping(owner: Owner) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("pid") == owner.pid else None
 
 
-def start(home: HubHome, *, app: str | None = None, quiet: bool = False) -> Owner:
+def start(home: HubHome, app: str | None = None) -> Owner:
     """Start an owner, detached from this process, and wait until it can be reached. Hold :func:`starting`.
 
     Raises :class:`OwnerError` with the end of ``run/hub.log`` if it does not start.
     """
-    if not quiet:
-        sys.stderr.write(f"starting the hub at {home} ...\n")
-        sys.stderr.flush()
+    sys.stderr.write(f"starting the hub at {home} ...\n")
+    sys.stderr.flush()
     log = home.run / "hub.log"
     begin = _turn(log)
     ready, tell = os.pipe()
@@ -133,7 +140,32 @@ def start(home: HubHome, *, app: str | None = None, quiet: bool = False) -> Owne
     if owner is None or not owner.url:
         status = process.poll()
         raise OwnerError(_why(home, log, begin, "did not come up" if status is None else f"ended with status {status}"))
-    process.returncode = 0  # it is on its own now: nobody waits for it, and no warning about that
+    # It is on its own now. Should it end before this process does, it must not stay as a zombie, which looks alive.
+    threading.Thread(target=process.wait, name="hub-owner", daemon=True).start()
+    return owner
+
+
+def stop(home: HubHome) -> Owner | None:
+    """End the owner and wait until the home is free; None if there was none. Its unfinished jobs are interrupted.
+
+    Raises :class:`OwnerError` for a hub in a process that is there for something else, and for one that does not answer
+    or does not end.
+    """
+    owner = read_owner(home.run)
+    if owner is None:
+        return None
+    if owner.placement != "attach":
+        raise OwnerError(f"the hub at {home} is in process {owner.pid} ({owner.placement}); it ends with that")
+    if not owner.url or ping(owner) is None:
+        raise OwnerError(f"the hub at {home} does not answer; `kill -9 {owner.pid}` ends it, and interrupts its jobs")
+    os.kill(owner.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while (still := read_owner(home.run)) is not None and still.pid in (owner.pid, 0):
+        if time.monotonic() > deadline:
+            raise OwnerError(
+                f"the hub at {home} (process {owner.pid}) does not end; {home.run / 'hub.log'} may say why"
+            )
+        time.sleep(PAUSE)
     return owner
 
 

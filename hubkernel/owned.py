@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkernel.api import LocalHub
@@ -18,10 +19,18 @@ NO_POLL: dict[str, dict[str, object]] = {"upload": {"poll_schedule": None}}
 user now and then, whose own ``upload`` is refused then."""
 
 
-def default_server(home: HubHome) -> HubServer:
-    """The hub of a home that has no script of its own."""
+def server_of(home: HubHome, app: Path | None = None) -> HubServer:
+    """The hub of a home, not configured yet: of the script ``app``, or that of the setting of this name, else of the
+    plugins in the home. Raises :class:`~hubkernel.script.ScriptError`.
+    """
+    from hubkernel.hub.config import HubConfig
     from hubkernel.hub.server import HubServer
 
+    app = app or HubConfig.load(home).app
+    if app is not None:
+        from hubkernel.script import load_script
+
+        return load_script(app, home)
     return HubServer.open(home, managers_custom_args=NO_POLL)
 
 
@@ -35,10 +44,11 @@ class OwnedHub:
         self.home = home
         self.placement = placement
         self.pid = os.getpid()
+        self.app: str | None = None
         self.lock = OwnerLock(home.create().run)
         self.lock.acquire(placement)
 
-    def start(self, make: Callable[[HubHome], HubServer] = default_server, *, door: str = "python") -> LocalHub:
+    def start(self, make: Callable[[HubHome], HubServer] = server_of, *, door: str = "python") -> LocalHub:
         """Make the hub's server and run it; the home is given back if that fails."""
         try:
             server = make(self.home)
@@ -52,7 +62,7 @@ class OwnedHub:
     def publish(self, url: str, token: str) -> Owner:
         """Tell other processes of this user how to reach the hub."""
         ssh = getattr(self.hub.server, "_ssh", None)
-        return self.lock.publish(url=url, token=token, ssh_port=getattr(ssh, "port", None))
+        return self.lock.publish(url=url, token=token, ssh_port=getattr(ssh, "port", None), app=self.app)
 
     def close(self) -> None:
         """End the hub, then give the home back. Safe to call twice."""

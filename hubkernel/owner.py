@@ -58,6 +58,8 @@ class Owner:
     """Where it answers; empty while it starts, and for an embedded hub, which nobody else can reach."""
     token: str = field(default="", repr=False)
     ssh_port: int | None = None
+    app: str | None = None
+    """The hub's own script, if it was started with one."""
 
     def public(self) -> dict[str, Any]:
         """Without the token."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
+from hubkernel.hub.code import run_code
 from hubkernel.hub.commands import Command, lookup
 from hubkernel.hub.schedule import get_schedule
 from hubkernel.hub.summary import status
@@ -178,6 +179,14 @@ class HubActions:
     def restore(self, archive: str, drop: bool = False) -> dict[str, int]:
         """Put a backup back; with ``drop``, also remove what it does not have. Returns numbers by collection."""
         return restore(self.server.state, archive, drop)
+
+    def run_code(self, code: str) -> dict[str, Any]:
+        """Run Python in the hub's own process, with its managers (``jm``, ``dm``, ...) and commands as names.
+
+        Returns what it printed as ``output``, the ``value`` of a last expression as text, and the traceback of an
+        ``error``. In a notebook: ``%%hub exec``.
+        """
+        return run_code(self.server, code)
 
     def expose(self, endpoint_name: str, command_name: str, method: str, **kwargs: Any) -> None:
         """Give a command a path in the REST API; for hooks, before the hub is configured."""

@@ -47,6 +47,9 @@ class HubConfig(BaseModel):
     config_readonly: bool = _setting(
         False, "General", "Refuse setconf and resetconf while the hub runs.", old="CONFIG_READONLY"
     )
+    app: Path | None = _setting(
+        None, "General", "The hub's own script, with a subclass of HubServer; unset: a hub of the home's plugins."
+    )
     placement: Literal["attach", "host", "embedded"] = _setting(
         "attach", "General", "Where the hub lives: a process of its own, a Jupyter server, or the process that asks."
     )

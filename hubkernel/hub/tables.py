@@ -83,6 +83,7 @@ HIDDEN = (
     Row("delete_build_conf", "build_manager", "delete_build_configuration"),
     _reads("index_info", "index_manager"),
     Row("quick_index", OWN, "quick_index", feature="index"),
+    Row("run_code", OWN, "run_code", tracked=False, role=Role.developer),
     Row("expose", OWN, "expose", tracked=False, role=Role.developer),
 )
 

@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-BUSY = 75
+FAILED, BUSY = 1, 75
 READY = "HUBKERNEL_READY_FD"
 """File descriptor to which a line is written once the hub can be reached."""
 
@@ -20,20 +21,27 @@ READY = "HUBKERNEL_READY_FD"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Own the hub until told to end. Returns the exit status: 75 if another process has the home."""
     options = _parser().parse_args(arguments)
-    from hubkernel.hub.home import HubHome
+    from hubkernel.hub.home import ENVIRONMENT, HubHome
     from hubkernel.owned import OwnedHub
     from hubkernel.owner import HubBusyError
 
     ready = os.environ.pop(READY, None)
+    home = HubHome.find(options.home)
+    os.environ[ENVIRONMENT] = str(home.root)  # a hub's own script finds it so
     try:
-        owned = OwnedHub(HubHome.find(options.home), "attach")
+        owned = OwnedHub(home, "attach")
     except HubBusyError as error:
         sys.stderr.write(f"hubkernel: {error}\n")
         return BUSY
     try:
         from hubkernel.server_ext.process import serve
 
-        serve(owned, options.app, lambda: _tell(ready))
+        serve(owned, Path(options.app) if options.app else None, lambda: _tell(ready))
+    except Exception as error:
+        if not type(error).__module__.startswith("hubkernel."):
+            raise
+        sys.stderr.write(f"hubkernel: {error}\n")
+        return FAILED
     finally:
         owned.lock.release()
     return 0

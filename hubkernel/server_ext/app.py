@@ -17,7 +17,7 @@ from hubkernel import client
 from hubkernel.api import HubAPI, LocalHub
 from hubkernel.handles import HubStoppingError
 from hubkernel.hub.home import HubHome
-from hubkernel.owned import OwnedHub, default_server
+from hubkernel.owned import OwnedHub, server_of
 from hubkernel.owner import HubBusyError
 from hubkernel.server_ext.access import HubTokens
 from hubkernel.server_ext.events import Broadcast, EventsSocket
@@ -164,7 +164,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
             self.log.warning("%s; this server talks to it", error)
 
     async def _start_hub(self, owned: OwnedHub) -> HubAPI:
-        hub: LocalHub = await self.run(owned.start, self.duty.make if self.duty is not None else default_server)
+        hub: LocalHub = await self.run(owned.start, self.duty.make if self.duty is not None else server_of)
         self.tokens = HubTokens(owned.home.root)
         self.epoch = hub.epoch
         owned.publish(self.serverapp.connection_url, self.tokens.own)

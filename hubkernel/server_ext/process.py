@@ -4,6 +4,7 @@ own tokens.
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 import signal
@@ -15,7 +16,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import default
 from traitlets.config import Config
 
-from hubkernel.owned import default_server
+from hubkernel.owned import server_of
 from hubkernel.server_ext.app import Duty, HubKernelApp
 
 if TYPE_CHECKING:
@@ -51,14 +52,16 @@ class OwnerApp(HubKernelApp):
     serverapp_class = OwnerServerApp
 
 
-def serve(owned: OwnedHub, app: str | None, ready: Callable[[], None]) -> None:
+def serve(owned: OwnedHub, app: Path | None, ready: Callable[[], None]) -> None:
     """Run the hub and its server until a signal ends them. ``ready`` is called once the hub can be reached. Raises what
     kept the hub from starting.
     """
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     OwnerServerApp.folder = str(owned.home.root)
+    owned.app = str(app) if app is not None else None
     # Not through the configuration, which traitlets copies with all that is in it.
-    duty = HubKernelApp.duty = Duty(owned, default_server, ready)
+    make = functools.partial(server_of, app=app)
+    duty = HubKernelApp.duty = Duty(owned, make, ready)
     OwnerApp.initialize_server(argv=[], config=_config(owned)).start()
     if duty.failure is not None:
         raise duty.failure
