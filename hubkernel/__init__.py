@@ -6,7 +6,7 @@ everything heavy is loaded by the first command that needs it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -28,3 +28,10 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     from hubkernel.magics import unload
 
     unload(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Called by jupyter_server, which knows the extension as ``hubkernel``."""
+    from hubkernel.server_ext import _jupyter_server_extension_points as points
+
+    return points()

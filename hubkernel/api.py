@@ -1,23 +1,36 @@
 """The one protocol that every door speaks: :class:`HubAPI`, its commands and its jobs.
 
-:class:`LocalHub` speaks it inside the process that owns the hub. A hub in another process is spoken to by another class
-with the same methods; :class:`JobHandle` serves both, since all it uses is the protocol.
+:class:`LocalHub` speaks it inside the process that owns the hub, :class:`~hubkernel.remote.RemoteHub` to one in another
+process. :class:`~hubkernel.handles.JobHandle` serves both, since all it uses is the protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import inspect
-import logging
+import os
+import secrets
 import threading
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
-from hubkernel.hub.commands import Command, Role, lookup
+from hubkernel import __version__
+from hubkernel.handles import (
+    FINAL,
+    HubClosedError,
+    JobCancelledError,
+    JobFailedError,
+    JobHandle,
+    OnChange,
+)
+from hubkernel.hub.commands import Command, ForbiddenError, Role, lookup
 from hubkernel.hub.launching import Origin, calling
+from hubkernel.owner import PROTOCOL
 
 if TYPE_CHECKING:
     from hubkernel.hub.events import Event
@@ -25,37 +38,52 @@ if TYPE_CHECKING:
     from hubkernel.jobs.manager import Job
     from hubkernel.jobs.models import JobRecord
 
-log = logging.getLogger(__name__)
-
-FINAL = frozenset({"done", "failed", "cancelled", "interrupted"})
-"""States that a job never leaves."""
-
-
-class HubClosedError(RuntimeError):
-    """The hub was closed while someone still wanted something of it."""
-
-
-class JobFailedError(RuntimeError):
-    """A job did not end well. ``str()`` is one line; ``record`` is its last, with the hub's ``traceback``."""
-
-    def __init__(self, record: JobRecord) -> None:
-        self.record = record
-        super().__init__(
-            f"job {record.id} {record.command or record.name} {record.state}: {record.error or 'no reason'}"
-        )
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython shows this instead of the traceback of the waiting, which says nothing about the failure."""
-        more = f"hub.job({self.record.id}).record.traceback says where" if self.record.traceback else ""
-        return [line for line in (f"{type(self).__name__}: {self}", more) if line]
+__all__ = [
+    "FINAL",
+    "BoundHub",
+    "Caller",
+    "CommandInfo",
+    "EventStream",
+    "ForbiddenError",
+    "HubAPI",
+    "HubClosedError",
+    "JobCancelledError",
+    "JobFailedError",
+    "JobHandle",
+    "LocalHub",
+    "OnChange",
+]
 
 
-class JobCancelledError(JobFailedError):
-    """The job was cancelled, or interrupted by the end of its hub."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and through which door (``python notebook cli rest ssh studio``)."""
 
-    def __init__(self, record: JobRecord) -> None:
-        super().__init__(record)
-        self.args = (f"job {record.id} {record.command or record.name} was {record.state}",)
+    user: str
+    door: str = "python"
+    role: Role = Role.developer
+
+    @classmethod
+    def here(cls, door: str = "python") -> Caller:
+        """The user of this process, who may do everything."""
+        return cls(this_user(), door)
+
+    def need(self, role: Role, what: str) -> None:
+        """Raise :class:`ForbiddenError` unless this caller has ``role``."""
+        if self.role < role:
+            raise ForbiddenError(f"{what} needs the role {role.name}; {self.user} is {self.role.name}")
+
+    def other(self, user: str | None, door: str | None, role: Role | None) -> Caller:
+        """Another caller, never with more rights than this one."""
+        return Caller(user or self.user, door or self.door, self.role if role is None else min(role, self.role))
+
+
+def this_user() -> str:
+    """The login name of whoever runs this process; a number where there is no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +124,14 @@ class CommandInfo:
 class EventStream(Protocol):
     """Events in order, for one reader."""
 
+    @property
+    def last(self) -> int:
+        """Number of the newest event there is, read or not."""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+
     def get(self, timeout: float | None = None) -> Event | None:
         """The next one; None after ``timeout`` seconds or once closed."""
 
@@ -105,19 +141,26 @@ class EventStream(Protocol):
 class HubAPI(Protocol):
     """A hub, wherever it runs. Every method may be called from any thread but the hub's own loop."""
 
-    placement: str
-    """``embedded``: the hub lives and dies with this process."""
+    @property
+    def placement(self) -> str:
+        """``attach``: in a process of its own; ``host``: in a Jupyter server; ``embedded``: lives and dies with this
+        process.
+        """
 
     @property
     def home(self) -> str:
         """The hub's folder, named in every banner."""
+
+    def about(self) -> dict[str, Any]:
+        """``name home version protocol placement pid started epoch features``; ``epoch`` is new at each start."""
 
     def commands(self) -> dict[str, CommandInfo]: ...
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """The value of a command, or the :class:`JobHandle` of one that is tracked and asynchronous.
 
-        Raises :class:`~hubkernel.hub.commands.CommandError` for a name or arguments that do not fit.
+        Raises :class:`~hubkernel.hub.commands.CommandError` for a name or arguments that do not fit, and for a command
+        that the caller may not use (:class:`ForbiddenError`).
         """
 
     def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobHandle]:
@@ -132,150 +175,67 @@ class HubAPI(Protocol):
     def events(self, since: int | None = None) -> EventStream:
         """What happens from now on, or what happened after event number ``since``."""
 
+    def as_(self, *, user: str | None = None, door: str | None = None, role: Role | None = None) -> HubAPI:
+        """The same hub for another caller, who may do no more than this one."""
+
     def close(self) -> None: ...
 
 
-OnChange = Callable[["JobHandle"], None]
-"""Called with the job after each change of it, by the thread that heard of it. It must not block."""
+class CallableHub(HubAPI, Protocol):
+    """What a hub offers to :class:`BoundHub` besides: calls in someone's name."""
+
+    @property
+    def caller(self) -> Caller: ...
+
+    def call_as(self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any: ...
+
+    def cancel_as(self, caller: Caller, id: int) -> bool: ...
 
 
-class JobHandle:
-    """One job of a hub: its state as far as it is known here, and the ways to wait for it.
+class BoundHub:
+    """A hub as one caller sees it; what their role does not allow is refused. Closing it does nothing: it is a view."""
 
-    ``await job`` works on any loop. Not waiting any more (a timeout, an interrupt, a cancelled task) never ends the
-    job; only :meth:`cancel` does.
-
-    Threading: the hub calls :meth:`update` from its own thread; everything else may be called from any.
-    """
-
-    def __init__(self, hub: HubAPI, record: JobRecord) -> None:
+    def __init__(self, hub: CallableHub, caller: Caller) -> None:
         self._hub = hub
-        self._record = record
-        self._changed = threading.Condition()
-        self._listeners: list[OnChange] = []
-        self._closed = False
+        self.caller = caller
 
     @property
-    def record(self) -> JobRecord:
-        return self._record
+    def placement(self) -> str:
+        return self._hub.placement
 
     @property
-    def id(self) -> int:
-        return self._record.id
+    def home(self) -> str:
+        return self._hub.home
 
-    @property
-    def name(self) -> str:
-        return self._record.name
+    def about(self) -> dict[str, Any]:
+        return self._hub.about()
 
-    @property
-    def command(self) -> str:
-        """The call as it was made: ``dump(src='hpo_terms')``."""
-        return self._record.command or self._record.name
+    def commands(self) -> dict[str, CommandInfo]:
+        return self._hub.commands()
 
-    @property
-    def state(self) -> str:
-        return str(self._record.state)
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self._hub.call_as(self.caller, name, args, kwargs)
 
-    @property
-    def finished(self) -> bool:
-        return self.state in FINAL
+    def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobHandle]:
+        return self._hub.jobs(running=running, failed=failed, limit=limit)
 
-    @property
-    def progress(self) -> float | None:
-        """0 to 1, or None while the total is unknown."""
-        if self.state == "done":
-            return 1.0
-        total = self._record.total
-        return min(1.0, self._record.done / total) if total else None
+    def job(self, id: int, /) -> JobHandle:
+        return self._hub.job(id)
 
-    @property
-    def message(self) -> str:
-        return self._record.message
+    def cancel(self, id: int, /) -> bool:
+        return self._hub.cancel_as(self.caller, id)
 
-    @property
-    def log(self) -> list[str]:
-        return list(self._record.log)
+    def events(self, since: int | None = None) -> EventStream:
+        return self._hub.events(since)
 
-    @property
-    def error(self) -> str | None:
-        return self._record.error or None
-
-    def cancel(self) -> bool:
-        """Ask the job to end; False if it had ended already."""
-        return self._hub.cancel(self.id)
-
-    def wait(self, timeout: float | None = None) -> JobHandle:
-        """Return once the job has ended, well or not. Raises ``TimeoutError`` after ``timeout`` seconds."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.finished or self._closed, timeout):
-                raise TimeoutError(f"job {self.id} {self.command} is still {self.state}; it goes on")
-        if not self.finished:
-            raise HubClosedError(f"the hub at {self._hub.home} was closed while job {self.id} was {self.state}")
-        return self
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait, then the command's value. Raises :class:`JobFailedError` or :class:`JobCancelledError`."""
-        self.wait(timeout)
-        if self.state == "done":
-            return self._record.result
-        raise (JobFailedError if self.state == "failed" else JobCancelledError)(self._record)
-
-    def on_change(self, listener: OnChange) -> Callable[[], None]:
-        """Call ``listener(job)`` after each change; returns what ends that."""
-        with self._changed:
-            self._listeners.append(listener)
-
-        def stop() -> None:
-            with self._changed:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return stop
-
-    def update(self, record: JobRecord) -> None:
-        """Called by the hub that made this handle when it knows more. A final state stays."""
-        with self._changed:
-            if self.finished:
-                return
-            self._record = record
-            self._changed.notify_all()
-            listeners = list(self._listeners)
-        self._tell(listeners)
+    def as_(self, *, user: str | None = None, door: str | None = None, role: Role | None = None) -> BoundHub:
+        return BoundHub(self._hub, self.caller.other(user, door, role))
 
     def close(self) -> None:
-        """Called by the hub when nothing more will be heard of an unfinished job; ends all waiting."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-            listeners = list(self._listeners)
-        self._tell(listeners)
-
-    def _tell(self, listeners: list[OnChange]) -> None:
-        for listener in listeners:
-            try:
-                listener(self)
-            except Exception:
-                log.exception("a listener of job %s failed", self.id)
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        ended: Future[None] = Future()
-
-        def settle(job: JobHandle) -> None:
-            if (job.finished or job._closed) and ended.set_running_or_notify_cancel():
-                stop()
-                ended.set_result(None)
-
-        stop = self.on_change(settle)
-        if self.finished or self._closed:
-            stop()
-            return self.result(0)
-        yield from asyncio.wrap_future(ended).__await__()
-        return self.result(0)
+        pass
 
     def __repr__(self) -> str:
-        share = self.progress
-        how_far = f" {share:.0%}" if share is not None and not self.finished else ""
-        return f"<Job {self.id} {self.command} {self.state}{how_far}>"
+        return f"<{self._hub!r} for {self.caller.user}, {self.caller.role.name}>"
 
 
 class LocalHub:
@@ -285,11 +245,12 @@ class LocalHub:
     the event bus and updates the handles. A synchronous command that is not tracked runs in the thread that calls it.
     """
 
-    placement = "embedded"
-
-    def __init__(self, server: HubServer, *, door: str = "python") -> None:
+    def __init__(self, server: HubServer, *, door: str = "python", placement: str = "embedded") -> None:
         self._server = server
-        self._door = door
+        self.caller = Caller.here(door)
+        self.placement = placement
+        self.epoch = secrets.token_hex(8)
+        self._started = time.time()
         self._handles: WeakValueDictionary[int, JobHandle] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._closing = False
@@ -308,21 +269,58 @@ class LocalHub:
         """The hub itself, for code in its own process; doors do without."""
         return self._server
 
+    def about(self) -> dict[str, Any]:
+        return {
+            "name": self._server.name,
+            "home": self.home,
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "placement": self.placement,
+            "pid": os.getpid(),
+            "started": self._started,
+            "epoch": self.epoch,
+            "features": list(self._server.features),
+        }
+
     def commands(self) -> dict[str, CommandInfo]:
         found = {**self._server.extra_commands, **self._server.commands}
         return {name: CommandInfo.of(command) for name, command in found.items() if isinstance(command, Command)}
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self.call_as(self.caller, name, args, kwargs)
+
+    def call_as(self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """:meth:`call` in someone's name; the job and the audit log name them."""
         command = lookup(name, self._server.commands, self._server.extra_commands)
+        if caller.role < command.role:
+            self._audit(caller, command, name, "refused")
+        caller.need(command.role, name)
         bound = command.bind(args, kwargs)
-        if not command.tracked:
-            with calling("", self._door, Role.developer):
-                return self._value(command.function(*bound.args, **bound.kwargs))
-        job, handle = self._start(command, bound, command.text(args, kwargs))
-        if command.is_async:
-            return handle
-        handle.result()
-        return job.future.result()
+        text = command.text(args, kwargs)
+        with self._audited(caller, command, text):
+            if not command.tracked:
+                with calling(*_origin(caller)):
+                    return self._value(command.function(*bound.args, **bound.kwargs))
+            job, handle = self._start(caller, command, bound, text)
+            if command.is_async:
+                return handle
+            handle.result()
+            return job.future.result()
+
+    @contextmanager
+    def _audited(self, caller: Caller, command: Command, text: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._audit(caller, command, text, f"failed: {type(error).__name__}")
+            raise
+        self._audit(caller, command, text, "started" if command.tracked and command.is_async else "done")
+
+    def _audit(self, caller: Caller, command: Command, text: str, outcome: str) -> None:
+        """What only reads is not worth a line, unless it was refused."""
+        audit = getattr(self._server, "audit", None)
+        if audit is not None and (command.role > Role.viewer or outcome == "refused"):
+            audit(caller, text, outcome)
 
     def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobHandle]:
         records = self._server.jobs.list(running=running, failed=failed, limit=limit)
@@ -335,10 +333,22 @@ class LocalHub:
         return self._handle(record)
 
     def cancel(self, id: int, /) -> bool:
+        return self.cancel_as(self.caller, id)
+
+    def cancel_as(self, caller: Caller, id: int) -> bool:
+        """:meth:`cancel` in someone's name, who has to be an operator."""
+        audit = getattr(self._server, "audit", None)
+        allowed = caller.role >= Role.operator
+        if audit is not None:
+            audit(caller, f"cancel(id={id})", "done" if allowed else "refused")
+        caller.need(Role.operator, "cancel")
         return self._server.jobs.cancel(id)
 
     def events(self, since: int | None = None) -> EventStream:
         return self._server.bus.subscribe(since)
+
+    def as_(self, *, user: str | None = None, door: str | None = None, role: Role | None = None) -> BoundHub:
+        return BoundHub(self, self.caller.other(user, door, role))
 
     def close(self) -> None:
         """End the hub; its unfinished jobs are interrupted. Safe to call twice."""
@@ -359,8 +369,10 @@ class LocalHub:
             return asyncio.run_coroutine_threadsafe(_wait_for(value), self._server.loop).result()
         return value
 
-    def _start(self, command: Command, bound: inspect.BoundArguments, text: str) -> tuple[Job, JobHandle]:
-        job = self._server.launcher.start(command, bound, text, Origin("", self._door, Role.developer))
+    def _start(
+        self, caller: Caller, command: Command, bound: inspect.BoundArguments, text: str
+    ) -> tuple[Job, JobHandle]:
+        job = self._server.launcher.start(command, bound, text, _origin(caller))
         handle = self._handle(job.record)
         self._refresh(handle)
         return job, handle
@@ -404,6 +416,10 @@ def _record(event: Event, log: list[str]) -> JobRecord:
     from hubkernel.jobs.models import JobRecord
 
     return JobRecord(**{**(event.data or {}), "log": log})
+
+
+def _origin(caller: Caller) -> Origin:
+    return Origin(caller.user, caller.door, caller.role)
 
 
 async def _wait_for(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``hubkernel demo | status | exec | install-kernel``. Imports next to nothing before it knows what is asked for."""
+"""The command ``hubkernel``. Imports next to nothing before it knows what is asked for."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_status(commands)
     _add_exec(commands)
+    _add_owner(commands)
     _add_install(commands)
     return root
 
@@ -64,6 +65,21 @@ def _add_exec(commands: Any) -> None:
     execute.add_argument("--traceback", action="store_true", help="if a job fails, also show where")
     execute.add_argument("text", nargs="+", metavar="TEXT", help="a command: as a call, or as words; && joins several")
     execute.set_defaults(run=run_exec)
+
+
+def _add_owner(commands: Any) -> None:
+    start = commands.add_parser("start", help="start the hub in a process of its own, if it does not run yet")
+    start.add_argument("--foreground", action="store_true", help="be that process; Ctrl-C ends it")
+    start.set_defaults(run=run_start)
+    restart = commands.add_parser("restart", help="end the hub's process and start it again")
+    restart.set_defaults(run=run_restart)
+    for parser in (start, restart):
+        parser.add_argument("--app", metavar="FILE", help="the hub's own script, with a subclass of HubServer")
+    stop = commands.add_parser("stop", help="end the hub's process; its unfinished jobs are interrupted")
+    stop.set_defaults(run=run_stop)
+    url = commands.add_parser("url", help="where the hub answers, with its token")
+    url.add_argument("--json", action="store_true", help="one JSON object: url, token, pid, placement")
+    url.set_defaults(run=run_url)
 
 
 def _add_install(commands: Any) -> None:
@@ -196,6 +212,55 @@ def run_status(options: argparse.Namespace, home: HubHome) -> int:
         _print_json(found.to_dict())
     else:
         print(found.text())
+    return 0
+
+
+def run_start(options: argparse.Namespace, home: HubHome) -> int:
+    """``hubkernel start``."""
+    from hubkernel import discovery
+
+    if options.foreground:
+        from hubkernel.server_ext.__main__ import main as serve
+
+        return serve(["--home", str(home.root), *(["--app", options.app] if options.app else [])])
+    owner, new = discovery.Finder(home).ensure_new(options.app)
+    if not new and options.app:
+        return _fail(f"the hub at {home} runs already: `hubkernel restart --app {options.app}`", BUSY)
+    print(f"the hub at {home} {'runs' if new else 'ran already'}: process {owner.pid}, {owner.url}")
+    return 0
+
+
+def run_stop(options: argparse.Namespace, home: HubHome) -> int:
+    """``hubkernel stop``."""
+    from hubkernel import discovery
+
+    ended = discovery.stop(home)
+    print(f"the hub at {home} ended: process {ended.pid}" if ended else f"no hub runs at {home}")
+    return 0
+
+
+def run_restart(options: argparse.Namespace, home: HubHome) -> int:
+    """``hubkernel restart``; without ``--app`` it is the script that ran before."""
+    from hubkernel import discovery
+
+    ended = discovery.stop(home)
+    options.app = options.app or (ended.app if ended else None)
+    options.foreground = False
+    return run_start(options, home)
+
+
+def run_url(options: argparse.Namespace, home: HubHome) -> int:
+    """``hubkernel url``: starts nothing."""
+    from hubkernel.owner import read_owner
+
+    owner = read_owner(home.run)
+    if owner is None or not owner.url:
+        why = f"is in process {owner.pid} ({owner.placement}), out of reach" if owner else "does not run"
+        return _fail(f"the hub at {home} {why}; `hubkernel start` starts one where there is none", FAILED)
+    if options.json:
+        _print_json({name: getattr(owner, name) for name in ("url", "token", "pid", "placement")})
+    else:
+        print(f"{owner.url}hubkernel/api/hub?token={owner.token}")
     return 0
 
 

@@ -1,7 +1,8 @@
 """``connect()``: the hub of a home, for any door.
 
-The placement here is ``embedded``: the hub runs in this process, which owns the home for as long as it is connected.
-There is one hub a process and home, however often one connects.
+Where the hub lives is its *placement*. ``attach``, the default: in a process of its own, which the first door that
+needs it starts. ``host``: in a Jupyter server, which has to run. ``embedded``: in this process, which owns the home for
+as long as it is connected. There is one hub, or one connection to it, a process and home, however often one connects.
 """
 
 from __future__ import annotations
@@ -11,71 +12,103 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hubkernel.api import HubAPI, LocalHub
 from hubkernel.hub.home import HubHome
-from hubkernel.owner import OwnerLock
+from hubkernel.hub.names import hint
 
-NO_POLL: dict[str, dict[str, object]] = {"upload": {"poll_schedule": None}}
-"""Here commands are given one after the other. A hub that uploads by itself what was dumped would be faster than its
-user now and then, whose own ``upload`` is refused then."""
+if TYPE_CHECKING:
+    from hubkernel.api import HubAPI
+    from hubkernel.owned import OwnedHub
+
+PLACEMENTS = ("attach", "host", "embedded")
+ENVIRONMENT = "HUBKERNEL_PLACEMENT"
 
 
 @dataclass
-class _Embedded:
-    hub: LocalHub
-    lock: OwnerLock
+class _Open:
+    hub: HubAPI
+    owned: OwnedHub | None
     pid: int
 
 
-_embedded: dict[Path, _Embedded] = {}
+_open: dict[Path, _Open] = {}
 _guard = threading.RLock()
 
 
-def connect(home: str | os.PathLike[str] | HubHome | None = None, *, door: str = "python") -> HubAPI:
-    """The hub of ``home`` (default: see :meth:`HubHome.find`), started here if it does not run yet.
+def connect(
+    home: str | os.PathLike[str] | HubHome | None = None, *, placement: str | None = None, door: str = "python"
+) -> HubAPI:
+    """The hub of ``home`` (default: see :meth:`HubHome.find`), started if it does not run yet.
 
-    ``door`` is what the records of its jobs name as the place where they were asked for; the first to connect sets it.
-    Raises :class:`~hubkernel.owner.HubBusyError` while another process owns the home.
+    ``placement`` overrides ``$HUBKERNEL_PLACEMENT`` and the setting of that name. ``door`` is what the records of its
+    jobs name as the place where they were asked for; the first to connect sets it. Raises
+    :class:`~hubkernel.owner.HubBusyError` while another process owns the home and cannot be reached, and
+    :class:`~hubkernel.owner.OwnerError` if there is no owner that can be talked to.
     """
     found = home if isinstance(home, HubHome) else HubHome.find(home)
     key = found.root.resolve()
     with _guard:
-        known = _embedded.get(key)
+        known = _open.get(key)
         if known is None or known.pid != os.getpid():  # a fork inherits the table, not the hub's threads
-            known = _embedded[key] = _open(found, door)
+            known = _open[key] = _connect(found, checked(placement) or chosen_placement(found), door)
         return known.hub
 
 
 def connected(home: HubHome) -> bool:
     """Whether this process has the hub of ``home`` open."""
-    known = _embedded.get(home.root.resolve())
+    known = _open.get(home.root.resolve())
     return known is not None and known.pid == os.getpid()
 
 
 def disconnect(home: HubHome | None = None) -> None:
-    """Close the hub of ``home``, or all hubs of this process, and give the home back. Unfinished jobs are cancelled."""
+    """Leave the hub of ``home``, or all hubs of this process. One that lives in this process ends: the home is given
+    back, and unfinished jobs are interrupted. Every other goes on.
+    """
     with _guard:
-        for key in list(_embedded) if home is None else [home.root.resolve()]:
-            known = _embedded.pop(key, None)
+        for key in list(_open) if home is None else [home.root.resolve()]:
+            known = _open.pop(key, None)
             if known is not None and known.pid == os.getpid():
-                known.hub.close()
-                known.lock.release()
+                (known.owned or known.hub).close()
 
 
-def _open(home: HubHome, door: str) -> _Embedded:
-    from hubkernel.hub.server import HubServer
+def chosen_placement(home: HubHome) -> str:
+    """What the environment or the settings say; ``attach`` where they say nothing.
 
-    lock = OwnerLock(home.create().run)
-    lock.acquire("embedded")
-    try:
-        server = HubServer.open(home, managers_custom_args=NO_POLL)
-        server.on_end = lambda restart: disconnect(home)  # who uses it next opens it again
-        server.run_in_thread()
-        return _Embedded(LocalHub(server, door=door), lock, os.getpid())
-    except BaseException:
-        lock.release()
-        raise
+    The settings are typed and take their time to load, and most homes have none.
+    """
+    if chosen := checked(os.environ.get(ENVIRONMENT)):
+        return chosen
+    if home.config_file.exists() or home.config_file.with_name("config.py").exists():
+        from hubkernel.hub.config import HubConfig
+
+        return HubConfig.load(home).placement
+    return "attach"
+
+
+def checked(placement: str | None) -> str | None:
+    """``placement`` if there is such a one. Raises ``ValueError`` that names the nearest."""
+    if placement and placement not in PLACEMENTS:
+        raise ValueError(
+            f"no placement {placement!r}{hint(placement, PLACEMENTS) or '; there are ' + ', '.join(PLACEMENTS)}"
+        )
+    return placement or None
+
+
+def _connect(home: HubHome, placement: str, door: str) -> _Open:
+    if placement == "embedded":
+        from hubkernel.owned import OwnedHub
+
+        owned = OwnedHub(home, placement)
+        owned.on_end = lambda restart: disconnect(home)  # who uses it next opens it again
+        return _Open(owned.start(door=door), owned, os.getpid())
+    from hubkernel.discovery import Finder
+    from hubkernel.remote import RemoteHub
+
+    finder = Finder(home)
+    find = finder.ensure if placement == "attach" else finder.hosted
+    find()
+    return _Open(RemoteHub(str(home), find, finder.discover, door=door), None, os.getpid())
 
 
 # An ordinary atexit function comes too late: by then no thread pool takes work, and ending a job needs one.

@@ -13,10 +13,11 @@ from ipykernel.kernelapp import IPKernelApp
 
 from hubkernel import __version__, client
 from hubkernel.facade import later, proxy
+from hubkernel.handles import HubClosedError
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.tables import HIDDEN, PUBLIC
 from hubkernel.magics import Extension, load
-from hubkernel.owner import HubBusyError
+from hubkernel.owner import OwnerError
 
 ALREADY_MEANT = frozenset({*dir(builtins), "exit", "quit", "get_ipython", "In", "Out", "hub"})
 """Names that no command takes: ``list`` stays Python's, the hub's is ``hub.list``."""
@@ -68,7 +69,7 @@ class HubKernel(IPythonKernel):  # type: ignore[misc]
         hub = self._extension.hub
         try:
             commands = hub.api.commands()
-        except HubBusyError:
+        except (HubClosedError, OwnerError):
             return  # who calls a command is told; completing and inspecting go on without
         self._put({name: proxy(hub, info) for name, info in commands.items()})
         self._opened = True

@@ -11,11 +11,11 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from hubkernel import client, display, live
-from hubkernel.api import HubAPI, JobHandle
+from hubkernel.api import HubAPI, HubClosedError, JobHandle
 from hubkernel.facade import Hub
 from hubkernel.hub.commands import CommandError
 from hubkernel.hub.syntax import CommandSyntaxError, parse_chain
-from hubkernel.owner import HubBusyError
+from hubkernel.owner import OwnerError
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from hubkernel.widgets import Dashboard, JobBar
 
 NO_WAIT = "--no-wait"
+EXEC = "exec"
+
+
+class HubCodeError(RuntimeError):
+    """Code that ran in the hub failed; the text is its traceback there."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this instead of the way to the hub and back."""
+        return str(self).splitlines()
 
 
 @magics_class
@@ -67,6 +76,12 @@ class HubMagics(Magics):  # type: ignore[misc]
             dump hpo_terms
             upload hpo_terms
 
+        ``%%hub exec`` runs the cell as Python in the hub's own process, with its managers (``jm``, ``dm``, ``um``, ...)
+        as names, and shows what it prints; for developers::
+
+            %%hub exec
+            jm.job_info()
+
         The same commands are attributes of ``hub``: ``hub.dump("hpo_terms")``, which does not wait.
         """
         if cell is not None:
@@ -77,9 +92,12 @@ class HubMagics(Magics):  # type: ignore[misc]
         return self._run(text, wait=wait)
 
     def _cell(self, line: str, cell: str) -> None:
+        if line.strip() == EXEC:
+            self._exec(cell)
+            return
         wait, rest = _split_options(line)
         if rest:
-            raise UsageError(f"%%hub takes {NO_WAIT} only; write the commands into the cell, one a line")
+            raise UsageError(f"%%hub takes {NO_WAIT} or {EXEC} only; write the commands into the cell, one a line")
         from IPython.display import display as show
 
         for text in _command_lines(cell):
@@ -88,6 +106,17 @@ class HubMagics(Magics):  # type: ignore[misc]
                 self._shower.note(value)
             elif value is not None:
                 show(value)
+
+    def _exec(self, code: str) -> None:
+        try:
+            found = self._hub.call("run_code", code)
+        except CommandError as error:
+            raise UsageError(str(error)) from None
+        print(found["output"], end="")  # noqa: T201 - what the code printed there, it prints here
+        if found["error"] is not None:
+            raise HubCodeError(found["error"])
+        if found["value"] is not None:
+            print(found["value"])  # noqa: T201 - an object of another process is seen as its repr
 
     def _run(self, text: str, *, wait: bool) -> Any:
         value: Any = None
@@ -222,7 +251,7 @@ def _candidates(
         call = _CALL.search(line)
         if call and (call.group(0).startswith("hub.") or bare_calls(call.group(1))):
             return completer.arguments(call.group(1), call.group(2))
-    except HubBusyError:
+    except (HubClosedError, OwnerError):
         return []  # completing is no place for an error; running the line says it
     return []
 

@@ -26,7 +26,8 @@ class Overview:
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Everything but the owner's token."""
+        return {**asdict(self), "owner": self.owner.public() if self.owner else None}
 
     def text(self) -> str:
         """For a terminal."""

@@ -40,6 +40,7 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if personal and not name.startswith(KEPT):
             patch.delenv(name)
     patch.setenv("HOME", str(home))
+    patch.setenv("HUBKERNEL_PLACEMENT", "embedded")  # a test that wants an owner process says so, and ends it
     yield home
     patch.undo()
 

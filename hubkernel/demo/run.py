@@ -50,14 +50,17 @@ def _default_cache() -> Path:
 
 @contextmanager
 def _hub(home: HubHome) -> Iterator[HubAPI]:
-    """The hub of the home. It does not upload by itself meanwhile: the demo shows each step."""
+    """The hub of the home, in this process unless it has an owner. It does not upload by itself meanwhile: the demo
+    shows each step.
+    """
     from hubkernel import client
+    from hubkernel.owner import read_owner
 
     setting = "HUBKERNEL_SKIP_UPLOADER_POLL"
     before, was_open = os.environ.get(setting), client.connected(home)
     os.environ[setting] = "1"
     try:
-        yield client.connect(home)
+        yield client.connect(home, placement="attach" if read_owner(home.run) else "embedded")
     finally:
         os.environ.pop(setting)
         if before is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.backup import backup, restore
+from hubkernel.hub.code import run_code
 from hubkernel.hub.commands import Command, ConflictError, lookup
 from hubkernel.hub.config import masked
 from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
@@ -304,6 +305,14 @@ class HubActions:
     def restore(self, archive: str, drop: bool = False) -> dict[str, int]:
         """Put a backup back; with ``drop``, also remove what it does not have. Returns numbers by collection."""
         return restore(self.server.state, archive, drop)
+
+    def run_code(self, code: str) -> dict[str, Any]:
+        """Run Python in the hub's own process, with its managers (``jm``, ``dm``, ...) and commands as names.
+
+        Returns what it printed as ``output``, the ``value`` of a last expression as text, and the traceback of an
+        ``error``. In a notebook: ``%%hub exec``.
+        """
+        return run_code(self.server, code)
 
     def expose(
         self, endpoint_name: str, command_name: str, method: str, suffix: str = "", force_bodyargs: bool = False

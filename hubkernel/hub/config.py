@@ -53,7 +53,7 @@ COLLECTION = "hub_config"
 
 DOTTED = r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*"
 """``Class.ATTRIBUTE``"""
-EARLY = ("config_readonly", "state_url")
+EARLY = ("config_readonly", "placement", "state_url")
 """Read before the hub's state is, so that ``setconf`` cannot change them."""
 DERIVED = {
     "log_folder": "logs",
@@ -86,6 +86,12 @@ class HubConfig(BaseModel):
     )
     config_readonly: bool = _setting(
         False, "General", "Refuse setconf and resetconf while the hub runs.", old="CONFIG_READONLY"
+    )
+    app: Path | None = _setting(
+        None, "General", "The hub's own script, with a subclass of HubServer; unset: a hub of the home's plugins."
+    )
+    placement: Literal["attach", "host", "embedded"] = _setting(
+        "attach", "General", "Where the hub lives: a process of its own, a Jupyter server, or the process that asks."
     )
     state_url: str | None = _setting(
         None, "Stores", "Url of the hub's state, sqlite:///file or mongodb://host/database; unset: the home's state.db."
@@ -509,8 +515,12 @@ def is_secret(info: FieldInfo) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a setting of that name, in any spelling, is secret, or looks as if it were."""
+    """Whether a setting of that name, in any spelling, is secret, looks as if it were, or is where somebody who does
+    not know references would write a secret.
+    """
     field = known_names().get(name)
+    if field == "logins":
+        return True
     return is_secret(HubConfig.model_fields[field]) if field else names_secret(name)
 
 

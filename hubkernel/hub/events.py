@@ -126,6 +126,16 @@ class Subscription:
         self._closed = False
         self._wake: Callable[[], None] | None = None
 
+    @property
+    def last(self) -> int:
+        """Number of the newest event there is, read or not."""
+        return self._bus.last
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        return self._closed or (self._bus._closed and not self._has_next())
+
     def get(self, timeout: float | None = None) -> Event | None:
         """The next event; None after ``timeout`` seconds, once closed, or when the hub has ended."""
         with self._bus._changed:

@@ -170,4 +170,9 @@ def _repair_build(state: StateStore, document: dict[str, Any]) -> list[str]:
 
 def _lives(pid: Any) -> bool:
     """Whether another process of that number lives; it then is another hub's, since this one has just begun."""
-    return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)
+    if not isinstance(pid, int) or pid == os.getpid():
+        return False
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

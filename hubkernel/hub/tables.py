@@ -148,6 +148,7 @@ HIDDEN = (
         feature="index",
         takes={"datasource_name": "quick", "indexer_env": "environment"},
     ),
+    Row("run_code", OWN, "run_code", tracked=False, role=Role.developer),
     Row("expose", OWN, "expose", tracked=False, role=Role.developer),
 )
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hubkernel.api import LocalHub
 from hubkernel.facade import Hub
 from tests.doors.fake import FakeServer
+
+if TYPE_CHECKING:
+    from tests.doors.serving import Serving
 
 
 @pytest.fixture
@@ -21,6 +24,15 @@ def api(server: FakeServer) -> Iterator[LocalHub]:
     hub = LocalHub(server)  # type: ignore[arg-type]
     yield hub
     hub.close()
+
+
+@pytest.fixture(scope="session")
+def jupyter_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A Jupyter server with the extension, for all tests of one worker; ``use()`` gives it the hub of a test."""
+    from tests.doors.serving import serving
+
+    with serving(tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
 
 
 @pytest.fixture

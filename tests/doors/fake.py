@@ -44,10 +44,10 @@ class FakeJobs:
 
     def start(self, name: str, function: Any, **given: Any) -> Any:
         now = time.time()
-        fields = {key: given[key] for key in ("command", "source", "door", "kwargs") if key in given}
+        fields = {key: given[key] for key in ("command", "source", "door", "user", "kwargs") if key in given}
         record = JobRecord(id=next(self._ids), name=name, state="running", created=now, started=now, **fields)
         self.records[record.id] = record
-        self._emit(record, "start")
+        self._emit(record, "insert")
         future: Future[Any] = Future()
         self._futures[record.id] = future
         if not asyncio.iscoroutinefunction(function):
@@ -77,7 +77,9 @@ class FakeJobs:
         self._emit(record, "update")
 
     def _emit(self, record: JobRecord, op: str) -> None:
-        self._bus.publish("job", record.id, op, record.to_dict())
+        data = record.to_dict()
+        del data["log"]
+        self._bus.publish("job", record.id, op, data)
 
     def wait_for_job(self, id: int) -> None:
         with self.moved:
@@ -100,6 +102,8 @@ class FakeJobs:
 class FakeServer:
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.name = "fake hub"
+        self.features = ["job"]
         self.bus = EventBus()
         self.jobs = FakeJobs(self.bus)
         self._loop = LoopThread("fake hub")
@@ -193,3 +197,4 @@ class FakeServer:
             if record.state == "running":
                 self.jobs.move(id, state="interrupted", error="the hub was closed")
         self._loop.close()
+        self.bus.close()

@@ -123,6 +123,7 @@ def test_the_commands_of_the_hub(home: HubHome) -> None:
             ("dan", "rest", "developer", "setconf(name='ssh_passwords',value=********)", "refused"),
             ("dan", "rest", "developer", "reload", "done"),
             ("ann", "ssh", "viewer", "stop", "refused"),
+            (hub.caller.user, "python", "developer", "create_token(name='ci',role='operator')", "done"),
         ]
         assert [entry["user"] for entry in hub.call("audit", outcome="refused")] == ["dan", "ann"]
         assert [entry["user"] for entry in hub.call("audit", user="ann", role="viewer", door="ssh")] == ["ann"]

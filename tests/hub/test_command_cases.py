@@ -374,9 +374,7 @@ def test_stop_waits_for_no_job_but_says_so(server: Own, hub: LocalHub) -> None:
         hub.call("stop")
     events = server.bus.subscribe()
     assert hub.call("stop", force=True) == "Hub is stopping"
-    event = events.get(SECONDS)
-    assert event is not None
-    assert event.entity == "event"
+    event = next(event for event in events if event.entity == "event")
     assert json.loads((event.data or {})["msg"]) == {"type": "alert", "msg": "Hub is stopping", "event": "hub_stop"}
     assert server._ended.wait(SECONDS)
     hub.close()

@@ -238,6 +238,7 @@ OURS = {
         "schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log check_upgrade"
     ),
 }
+OURS_HIDDEN = {"run_code"}
 
 
 def signatures(text: str) -> Iterator[tuple[str, inspect.Signature]]:
@@ -316,7 +317,7 @@ def test_owed_features_have_their_reason_and_nothing_else(server: HubServer) -> 
 def test_arguments_have_their_places_and_defaults(server: HubServer) -> None:
     known = {**server.extra_commands, **server.commands}
     wanted_ones = dict(signatures(SIGNATURES))
-    assert set(wanted_ones) == set(known) - OURS - ELSEWHERE
+    assert set(wanted_ones) == set(known) - OURS - OURS_HIDDEN - ELSEWHERE
     for name, signature in wanted_ones.items():
         ours, theirs = bare(known[name], method=False), wanted(signature)
         assert ours[: len(theirs)] == theirs, name
@@ -326,7 +327,7 @@ def test_every_command_is_there_or_owed(server: HubServer) -> None:
     """A command that now exists has to be taken off the list."""
     owed = {name for names in OWED_COMMANDS.values() for name in names.split()}
     assert set(server.commands) == (set(COMMANDS) - owed) | OURS
-    assert set(server.extra_commands) == set(HIDDEN) - owed
+    assert set(server.extra_commands) == (set(HIDDEN) - owed) | OURS_HIDDEN
     assert owed <= {*COMMANDS, *HIDDEN}
     for command in [*server.commands.values(), *server.extra_commands.values()]:
         assert command.doc, command.name
