@@ -66,7 +66,7 @@ def _as_main(module: ModuleType) -> Iterator[None]:
     from hubkernel.hub.server import HubServer
 
     start, main = HubServer.start, sys.modules["__main__"]
-    HubServer.start, sys.modules["__main__"] = _begin, module  # type: ignore[method-assign]
+    HubServer.start, sys.modules["__main__"] = _begin, module  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -43,10 +43,11 @@ def run_code(server: HubServer, code: str) -> dict[str, Any]:
 
 def _run(server: HubServer, code: str) -> Any:
     tree = ast.parse(code, FILE)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        return _finish(server, _evaluate(server, tree, "exec"))
+    del tree.body[-1]
     _finish(server, _evaluate(server, tree, "exec"))
-    if last is None:
-        return None
     return _finish(server, _evaluate(server, ast.Expression(last.value), "eval"))
 
 

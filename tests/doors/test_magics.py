@@ -11,8 +11,10 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 from hubkernel import live
-from hubkernel.api import JobFailedError, JobHandle
+from hubkernel.api import Caller, JobFailedError, JobHandle, LocalHub
 from hubkernel.facade import Rows
+from hubkernel.hub.commands import CommandDefinition, Role
+from hubkernel.magics import HubCodeError
 from tests.doors.fake import SOURCES, FakeServer
 
 
@@ -79,7 +81,7 @@ def test_a_failed_job_fails_the_cell(shell: Any, server: FakeServer, capsys: pyt
         ("%hub merge hpo targt=1", "did you mean 'target_name'?"),
         ("%hub dump(x)", "x is no literal; for text write 'x'"),
         ("%hub --wat dump x", "unknown option --wat; there is --no-wait"),
-        ("%%hub dump x\nstatus", "%%hub takes --no-wait only"),
+        ("%%hub dump x\nstatus", "%%hub takes --no-wait or exec only"),
     ],
 )
 def test_wrong_usage_is_one_error(shell: Any, server: FakeServer, line: str, says: str) -> None:
@@ -215,3 +217,30 @@ def test_loading_twice_is_harmless_and_unloading_takes_everything_back(shell: An
     assert shell.find_line_magic("hub") is None
     assert shell.find_cell_magic("hub") is None
     assert len(shell.Completer.custom_matchers) == before - 1
+
+
+# ------------------------------------------------------------------------------------------------------ code in the hub
+
+
+def test_a_cell_of_code_runs_in_the_hub(shell: Any, server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    def run_code(code: str) -> dict[str, Any]:
+        """Run code."""
+        seen.append(code)
+        error = "Traceback ...\nNameError: nothing" if "nothing" in code else None
+        return {"output": "printed there\n", "value": "42", "error": error}
+
+    server.extra_commands["run_code"] = CommandDefinition(run_code, tracked=False)
+    run(shell, "%%hub exec\nx = jm\nx")
+    assert seen == ["x = jm\nx\n"]
+    assert capsys.readouterr().out == "printed there\n42\n"
+    with pytest.raises(HubCodeError, match="NameError: nothing"):
+        run(shell, "%%hub exec\nnothing")
+
+
+def test_code_is_for_developers(shell: Any, server: FakeServer, api: LocalHub) -> None:
+    server.extra_commands["run_code"] = CommandDefinition(lambda code: {}, tracked=False, role=Role.developer)
+    api.caller = Caller("olga", "notebook", Role.operator)
+    with pytest.raises(UsageError, match="run_code needs the role developer; olga is operator"):
+        run(shell, "%%hub exec\n1")

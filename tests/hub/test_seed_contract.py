@@ -259,7 +259,7 @@ def test_every_command_is_there_or_owed(server: HubServer) -> None:
     """A command that now exists has to be taken off the list."""
     owed = {name for names in OWED_COMMANDS.values() for name in names.split()}
     assert set(server.commands) == (set(COMMANDS) - owed) | OURS
-    assert set(server.extra_commands) == set(HIDDEN) - owed
+    assert set(server.extra_commands) == (set(HIDDEN) - owed) | {"run_code"}
     assert owed <= {*COMMANDS, *HIDDEN}
     for command in [*server.commands.values(), *server.extra_commands.values()]:
         assert command.doc, command.name
