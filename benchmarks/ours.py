@@ -38,7 +38,11 @@ class Home:
 
     def __init__(self, root: Path, *, workers: int = 1, store: str = "") -> None:
         self.root = root
-        self.environment = {"HUBKERNEL_HOME": str(root), "HUBKERNEL_EXECUTOR_URL": f"process://?workers={workers}"}
+        self.environment = {
+            "HUBKERNEL_HOME": str(root),
+            "HUBKERNEL_EXECUTOR_URL": f"process://?workers={workers}",
+            "HUBKERNEL_PLACEMENT": "embedded",
+        }
         if store:
             self.environment["HUBKERNEL_STORE_URL"] = store
 

@@ -26,7 +26,7 @@ def main() -> None:
     peer = peer_python().with_name("biothings-cli")
     hubkernel = [sys.executable, "-m", "hubkernel.cli"]
     with scratch() as folder:
-        env = {"HUBKERNEL_HOME": str(folder / "home")}
+        env = {"HUBKERNEL_HOME": str(folder / "home"), "HUBKERNEL_PLACEMENT": "embedded"}
         here = plugin(folder, "listed", "http://127.0.0.1/listed.jsonl")  # the peer lists only inside of a plugin
         commands: dict[str, Sequence[object]] = {
             "bare interpreter": [sys.executable, "-c", "pass"],

@@ -151,8 +151,12 @@ class HubAPI(Protocol):
     def home(self) -> str:
         """The hub's folder, named in every banner."""
 
+    @property
+    def epoch(self) -> str:
+        """Random text, another one at each start of the hub: numbers of events hold within one."""
+
     def about(self) -> dict[str, Any]:
-        """``name home version protocol placement pid started epoch features``; ``epoch`` is new at each start."""
+        """``name home version protocol placement pid started epoch features``."""
 
     def commands(self) -> dict[str, CommandInfo]: ...
 
@@ -206,6 +210,10 @@ class BoundHub:
     @property
     def home(self) -> str:
         return self._hub.home
+
+    @property
+    def epoch(self) -> str:
+        return self._hub.epoch
 
     def about(self) -> dict[str, Any]:
         return self._hub.about()

@@ -5,18 +5,21 @@ websocket.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, WeakValueDictionary
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from hubkernel import wire
 from hubkernel.api import BoundHub, Caller, CommandInfo, EventStream
 from hubkernel.handles import HubClosedError, HubStoppingError, JobHandle
 from hubkernel.hub.commands import BadArgumentsError, Role
-from hubkernel.hub.events import Event, EventBus, Subscription
+from hubkernel.hub.events import Event
+from hubkernel.mirror import Mirror
 
 if TYPE_CHECKING:
     import httpx
@@ -33,6 +36,8 @@ KEEP_ALIVE = 60.0
 GIVE_UP = 10.0
 """Seconds for which a lost owner that still holds its lock is looked for."""
 PAUSE = 0.1
+CATCH_UP = 1.0
+"""Seconds for which :meth:`RemoteHub.events` waits for what happened before it was called."""
 RECENT = 512
 """Jobs whose last event is remembered, for handles that are made a moment later."""
 
@@ -49,54 +54,6 @@ class RemoteJob(JobHandle):
         if not self.finished:
             self._hub._refresh(self)
         return super().log
-
-
-class Mirror(EventBus):
-    """The hub's events, as far as they were heard here, under their own numbers."""
-
-    def __init__(self, capacity: int = 10_000) -> None:
-        super().__init__(capacity)
-        self._readers: WeakSet[Subscription] = WeakSet()
-
-    def subscribe(self, since: int | None = None) -> Subscription:
-        reader = super().subscribe(since)
-        with self._changed:
-            self._readers.add(reader)
-        return reader
-
-    def relay(self, event: Event) -> None:
-        """An event that follows the last one."""
-        with self._changed:
-            if event.seq <= self._last:
-                return
-            self._ring.append(event)
-            self._last = event.seq
-            self._changed.notify_all()
-
-    def relay_older(self, events: Sequence[Event]) -> None:
-        """Events from before the first one that is here."""
-        with self._changed:
-            oldest = self._last - len(self._ring)
-            for event in reversed(events):
-                if event.seq == oldest and event.entity != "bus" and len(self._ring) < (self._ring.maxlen or 0):
-                    self._ring.appendleft(event)
-                    oldest -= 1
-
-    def first_after(self) -> int:
-        """Number of the event before the oldest that is here."""
-        return self._last - len(self._ring)
-
-    def restart(self, last: int, *, lost: bool) -> None:
-        """Forget everything; what comes next follows ``last``. ``lost``: all readers are told that they missed
-        something.
-        """
-        with self._changed:
-            self._ring.clear()
-            self._last = last
-            for reader in self._readers if lost else ():
-                reader._seq = -1
-                reader._ready.clear()
-            self._changed.notify_all()
 
 
 class RemoteHub:
@@ -120,6 +77,8 @@ class RemoteHub:
         self._epoch = ""
         """Of the hub process that answered last; the events are those of ``_epoch_heard``."""
         self._epoch_heard = ""
+        self._answered = 0
+        """The newest event that an answer knew of."""
         self._handles: WeakValueDictionary[int, RemoteJob] = WeakValueDictionary()
         self._seen: dict[int, int] = {}
         self._recent: OrderedDict[int, Event] = OrderedDict()
@@ -133,6 +92,10 @@ class RemoteHub:
     @property
     def placement(self) -> str:
         return self._connected().placement
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch or str(self.about()["epoch"])
 
     def about(self) -> dict[str, Any]:
         return self._ask("GET", "hub")
@@ -183,7 +146,9 @@ class RemoteHub:
 
     def events(self, since: int | None = None) -> EventStream:
         self._listen()
-        if since is not None and since < self._events.first_after():
+        if since is None:
+            self._events.reach(self._answered, CATCH_UP)
+        elif since < self._events.first_after():
             found = self._ask("GET", "events", params={"since": str(since)})
             self._events.relay_older([Event(**event) for event in found["events"]])
         return self._events.subscribe(since)
@@ -195,9 +160,9 @@ class RemoteHub:
         """Leave the hub, which goes on. Safe to call twice."""
         self._stop.set()
         with self._lock:
-            thread, socket = self._thread, self._socket
-        if socket is not None:
-            socket.abort()
+            thread, websocket = self._thread, self._socket
+        if websocket is not None:
+            websocket.abort()
         if thread is not None and thread is not threading.current_thread():
             thread.join(CONNECT_TIMEOUT)
         with self._lock:
@@ -257,7 +222,7 @@ class RemoteHub:
 
     def _note_epoch(self, epoch: str) -> None:
         if epoch and epoch != self._epoch:
-            self._epoch, self._commands = epoch, None
+            self._epoch, self._commands, self._answered = epoch, None, 0
 
     def _connected(self) -> Owner:
         self._client()
@@ -300,6 +265,7 @@ class RemoteHub:
         """One handle a job, so that all who hold it see the same."""
         record = wire.job_record(found)
         with self._lock:
+            self._answered = max(self._answered, seq)
             handle = self._handles.get(record.id)
             if handle is None:
                 handle = self._handles[record.id] = RemoteJob(self, record)
@@ -381,13 +347,22 @@ class RemoteHub:
         with self._lock:
             if self._thread is not None and self._thread.is_alive() and self._socket is not None:
                 return
-            self._client()
-            self._open_socket()
+            self._socket = self._opened()
             self._thread = threading.Thread(target=self._read_events, name="hub-remote", daemon=True)
             self._thread.start()
         self._refresh_all()
 
-    def _open_socket(self) -> None:
+    def _opened(self) -> websocket.WebSocket:
+        """A websocket; if the owner that is known here is gone, that of the next one."""
+        self._client()
+        try:
+            return self._open_socket()
+        except HubClosedError:
+            self._drop()
+            self._client()
+            return self._open_socket()
+
+    def _open_socket(self) -> websocket.WebSocket:
         """Connect, and hear from the hub which of its events is the last."""
         import websocket
 
@@ -396,18 +371,17 @@ class RemoteHub:
         since = f"?since={self._events.last}&epoch={self._epoch_heard}" if known else ""
         url = f"{owner.url.replace('http', 'ws', 1)}{API}/events{since}"
         header = [f"Authorization: token {owner.token}", f"Accept: {wire.BSON}"]
+        connection = websocket.WebSocket(skip_utf8_validation=True)
         try:
-            self._socket = websocket.create_connection(
-                url, header=header, timeout=CONNECT_TIMEOUT, http_no_proxy=["*"], skip_utf8_validation=True
-            )
-            hello = self._next_event(self._socket)
-            self._socket.settimeout(None)
+            # A socket of our own, since the library would take the proxy of the environment, which is not for us.
+            connection.connect(url, header=header, timeout=CONNECT_TIMEOUT, socket=_dial(owner.url))
+            hello = self._next_event(connection)
+            connection.settimeout(None)
         except (websocket.WebSocketException, OSError, wire.WireError) as error:
-            if self._socket is not None:
-                self._socket.shutdown()
-            self._socket = None
+            connection.shutdown()
             raise HubClosedError(f"the hub at {self.home} was lost: {error}") from None
         self._begin(hello)
+        return connection
 
     def _begin(self, hello: Event) -> None:
         epoch = (hello.data or {}).get("epoch", "")
@@ -418,8 +392,8 @@ class RemoteHub:
         self._note_epoch(epoch)
 
     @staticmethod
-    def _next_event(socket: websocket.WebSocket) -> Event:
-        frame = socket.recv()
+    def _next_event(connection: websocket.WebSocket) -> Event:
+        frame = connection.recv()
         if not frame:
             raise ConnectionError("it closed the connection")
         data = frame.encode() if isinstance(frame, str) else frame
@@ -428,21 +402,29 @@ class RemoteHub:
     def _read_events(self) -> None:
         import websocket
 
-        while not self._stop.is_set():
-            socket = self._socket
+        me = threading.current_thread()
+        while (connection := self._connection_of(me)) is not None:
             try:
-                while socket is not None:
-                    self._hear(self._next_event(socket))
+                while True:
+                    self._hear(self._next_event(connection))
             except (websocket.WebSocketException, OSError, wire.WireError) as error:
                 log.debug("the hub at %s was lost: %s", self.home, error)
             finally:
-                if socket is not None:
-                    socket.shutdown()
-            if not self._find_again():
+                connection.shutdown()
+            if not self._find_again(me):
                 break
         with self._lock:
-            self._socket = self._thread = None
+            if self._thread is not me:
+                return
+            left, self._socket, self._thread = self._socket, None, None
+        if left is not None:
+            left.shutdown()
         self._lose_handles()
+
+    def _connection_of(self, reader: threading.Thread) -> websocket.WebSocket | None:
+        """None for one that has to end: the hub is left, or another thread reads now."""
+        with self._lock:
+            return self._socket if self._thread is reader and not self._stop.is_set() else None
 
     def _hear(self, event: Event) -> None:
         if event.entity == "bus":
@@ -458,11 +440,12 @@ class RemoteHub:
             self._hear_job(event)
         self._events.relay(event)
 
-    def _find_again(self) -> bool:
+    def _find_again(self, reader: threading.Thread) -> bool:
         """Whether the owner, or the next one, could be found without starting one."""
         deadline = time.monotonic() + GIVE_UP
         with self._lock:
-            self._socket = None
+            if self._thread is reader:
+                self._socket = None
         while not self._stop.is_set() and time.monotonic() < deadline:
             try:
                 owner = self._discover()
@@ -472,19 +455,21 @@ class RemoteHub:
             if owner is None:
                 self._forget(self._http)
                 return False
-            if self._take(owner):
+            if self._take(owner, reader):
                 self._refresh_all()
                 return True
             self._stop.wait(PAUSE)
         return False
 
-    def _take(self, owner: Owner) -> bool:
+    def _take(self, owner: Owner, reader: threading.Thread) -> bool:
         with self._lock:
+            if self._thread is not reader or self._socket is not None:
+                return True
             if self._http is None or owner != self._owner:
                 self._drop()
                 self._owner, self._http = owner, http_client(owner)
             try:
-                self._open_socket()
+                self._socket = self._open_socket()
             except HubClosedError:
                 return False
         return True
@@ -504,6 +489,17 @@ def http_client(owner: Owner) -> httpx.Client:
         limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
         trust_env=False,
     )
+
+
+def _dial(url: str) -> socket.socket:
+    import ssl
+
+    address = urlsplit(url)
+    secure = address.scheme == "https"
+    host, port = address.hostname or "127.0.0.1", address.port or (443 if secure else 80)
+    plain = socket.create_connection((host, port), CONNECT_TIMEOUT)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
 
 
 def _job_id(id: Any) -> int:

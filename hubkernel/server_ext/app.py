@@ -110,14 +110,13 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
             opened: HubAPI = await asyncio.shield(self._opened)
             return opened
         hub: HubAPI = await self.run(client.connect, self.hub_home, placement="attach", door="studio")
-        self.epoch = (await self.run(hub.about))["epoch"]
+        self.epoch = await self.run(lambda: hub.epoch)
         return hub
 
     async def use(self, hub: HubAPI) -> None:
         """Serve this hub, and no other."""
+        self._fixed, self.epoch = hub, hub.epoch
         await self._end_broadcast()
-        self._fixed = hub
-        self.epoch = hub.about()["epoch"]
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something that may block, in a thread."""
