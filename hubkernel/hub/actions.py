@@ -49,6 +49,7 @@ class HubActions:
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
             "missing_settings": dict(server.config.missing),
+            "notifications": server.notifier.status(),
             "versions": server.upgrades.versions() if server.upgrades is not None else None,
             "reloader": server.reloader.status() if server.reloader is not None else None,
         }
@@ -191,6 +192,10 @@ class HubActions:
         ``{"time", "level", "from", "message"}``.
         """
         return self.server.jobs.log_of(id, tail)
+
+    def notify(self, text: str) -> bool:
+        """Send a text to all receivers of notifications; False if there is none."""
+        return self.server.notifier.send("notify", text)
 
     async def upgrade(
         self, code_base: str = "application", dry_run: bool = False, force: bool = False

@@ -28,6 +28,7 @@ from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import HUB, Launcher, calling, launch
 from hubkernel.hub.logs import Alerts, HubLog
 from hubkernel.hub.loop import LoopThread, inside_a_loop
+from hubkernel.hub.notify import Notifier
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.reloader import Reloader
@@ -180,6 +181,10 @@ class HubServer:
     @functools.cached_property
     def plugins(self) -> PluginManager:
         return make.make_plugin_manager(self)
+
+    @functools.cached_property
+    def notifier(self) -> Notifier:
+        return Notifier(self)
 
     @functools.cached_property
     def dispatcher(self) -> Dispatcher:
@@ -506,6 +511,7 @@ class HubServer:
                 self._loop_thread.run(self._start_services())
             self.logger.info("hub %s at %s is up", self.name, self.home)
             self.hooks.call("hub_started")
+            self.notifier.start()
         except BaseException:
             self.shutdown()
             raise
@@ -520,7 +526,7 @@ class HubServer:
         self.context.store.sweep()
 
     async def _start_services(self) -> None:
-        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear]
+        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear, self.notifier.hear]
         self.schedules.start()
         self.dispatcher.start()
         if self.reloader is not None:
@@ -543,6 +549,8 @@ class HubServer:
                 manager.close()
         if (dispatcher := self.__dict__.pop("dispatcher", None)) is not None:
             dispatcher.close()
+        if (notifier := self.__dict__.pop("notifier", None)) is not None:
+            notifier.close()
         for name in ("context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()
