@@ -113,7 +113,7 @@ def test_a_failed_job_is_told(open_hub: Open, home: HubHome, web: Web) -> None:
     assert slack["text"].startswith("<!here> *BioThings Hub*: job 2 upload(src='colors') failed: ")
     assert {field["title"] for field in slack["attachments"][0]["fields"]} >= {"command", "source", "error"}
     assert "<!here>" not in web.messages("/slack")[0]["text"]
-    headers = web.got[0][1]
+    headers = next(headers for path, headers, _ in web.got if path == "/hook")
     assert (headers["x-hubkernel-event"], headers["content-type"]) == ("hub.start", "application/json")
 
 
