@@ -32,6 +32,8 @@ PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 QUEUE = 1000
 """Messages that wait for a receiver; then the oldest is dropped."""
 TIMEOUT = 10.0
+CLOSING = 5.0
+"""Seconds for which the end of the hub waits for receivers."""
 THREAD = "hubkernel-notify"
 JOB_KEYS = ("id", "name", "command", "state", "error", "source", "category", "user", "door", "started", "finished")
 COLORS = {"error": "#a30200", "warning": "#daa038", "info": "#2eb886"}
@@ -107,7 +109,7 @@ class Receiver:
                 self._thread.start()
             self._changed.notify()
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float = CLOSING) -> None:
         """Try once more what waits, for ``timeout`` seconds at most."""
         self._ending.set()
         with self._changed:
@@ -223,11 +225,12 @@ class Notifier:
         return {receiver.name: receiver.status() for receiver in self.receivers}
 
     def close(self) -> None:
-        """Try once more what waits; a dead receiver holds the end up for a few seconds at most."""
+        """Try once more what waits; dead receivers hold the end up for a few seconds at most, all together."""
+        deadline = time.monotonic() + CLOSING
         for receiver in self.receivers:
-            receiver._ending.set()
+            receiver.close(0)
         for receiver in self.receivers:
-            receiver.close()
+            receiver.close(max(0.0, deadline - time.monotonic()))
 
     def _slack(self, message: Message) -> tuple[dict[str, str], Any]:
         level = message.get("level", "info")
