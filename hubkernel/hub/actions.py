@@ -11,7 +11,7 @@ from hubkernel.hub.commands import Command, ConflictError, lookup
 from hubkernel.hub.config import masked
 from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
-from hubkernel.hub.schedule import get_schedule
+from hubkernel.hub.schedule import get_schedule, iso
 from hubkernel.hub.summary import status
 from hubkernel.jobs.render import timesofar
 
@@ -189,9 +189,10 @@ class HubActions:
 
     def job_log(self, id: int, tail: int = 100) -> list[dict[str, Any]]:
         """The newest ``tail`` lines of all that a job said, also while it runs, with times and levels:
-        ``{"time", "level", "from", "message"}``.
+        ``{"time", "level", "from", "message"}``. Times are ISO 8601, in UTC.
         """
-        return self.server.jobs.log_of(id, tail)
+        entries = self.server.jobs.log_of(id, tail)
+        return [{**entry, "time": iso(entry["time"], "milliseconds")} for entry in entries]
 
     def notify(self, text: str) -> bool:
         """Send a text to all receivers of notifications; False if there is none."""

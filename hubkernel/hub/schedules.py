@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +22,7 @@ from hubkernel.hub.chains import STAGES, Chains
 from hubkernel.hub.commands import ForbiddenError, lookup
 from hubkernel.hub.launching import origin
 from hubkernel.hub.names import hint
-from hubkernel.hub.schedule import HubCron, ScheduleError, check_cron
+from hubkernel.hub.schedule import HubCron, ScheduleError, check_cron, iso
 from hubkernel.jobs import because
 from hubkernel.pipeline.triggers import Triggers
 
@@ -398,8 +397,8 @@ class Schedules:
             "cron": entry.crontab,
             "command": entry.what,
             "state": _state(entry),
-            "next": _iso(self._next(entry)),
-            "last_run": _iso(document.get("last_run")),
+            "next": iso(self._next(entry)),
+            "last_run": iso(document.get("last_run")),
             "runs": document.get("runs", entry.cron.runs if entry.cron is not None else 0),
             "error": entry.error or document.get("last_error"),
         }
@@ -416,7 +415,3 @@ def _state(entry: Entry) -> str:
     if entry.cron.running:
         return "running"
     return "paused" if entry.paused else "waiting"
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
