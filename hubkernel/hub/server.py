@@ -204,18 +204,13 @@ class HubServer:
 
     @property
     def log_folder(self) -> Path:
-        """Where the hub's own logs are."""
+        """Where all logs are: ``hub.log``, ``jobs/``, ``dataload/``, ..."""
         return self.config.log_folder or self.home.logs
 
     @property
     def on_loop(self) -> bool:
         """Whether the caller is in the loop's thread, where nothing may be waited for."""
         return self._loop_thread is not None and self._loop_thread.inside
-
-    @property
-    def logs(self) -> Path:
-        """Folder of all logs: ``hub.log``, ``jobs/``, ``dataload/``."""
-        return (self.config.data_root or self.home.root) / "logs"
 
     @property
     def upload_root(self) -> Path | None:
@@ -502,7 +497,7 @@ class HubServer:
             return
         self._started = True
         try:
-            self.log = HubLog(self, self.logs / "hub.log")
+            self.log = HubLog(self, self.log_folder / "hub.log")
             self.log.open()
             self._say_what_is_missing()
             self._recover()
