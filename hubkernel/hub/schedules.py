@@ -22,7 +22,7 @@ from hubkernel.hub.chains import STAGES, Chains
 from hubkernel.hub.commands import ForbiddenError, lookup
 from hubkernel.hub.launching import origin
 from hubkernel.hub.names import hint
-from hubkernel.hub.schedule import HubCron, ScheduleError, check_cron, iso
+from hubkernel.hub.schedule import HubCron, JobRenderer, ScheduleError, check_cron, iso
 from hubkernel.jobs import because
 from hubkernel.pipeline.triggers import Triggers
 
@@ -61,6 +61,17 @@ class Entry:
     paused: bool = False
     error: str = ""
     """Why it cannot run."""
+
+
+class _InThread:
+    """What a cron calls of a function that reads the hub's state: the loop does not wait for a disk."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self.__name__ = JobRenderer().render_method(function)
+
+    def __call__(self) -> Awaitable[Any]:
+        return asyncio.to_thread(self._function)
 
 
 class _Remembered:
@@ -241,8 +252,9 @@ class Schedules:
         for document in self._stored.find({"command": {"$exists": True}}):
             self._restore(document)
         for id, crontab, what, func in self._polls():
-            self._add(Entry(id, crontab, what, func, remembered=False))
-        self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", self.clean, remembered=False))
+            self._add(Entry(id, crontab, what, _InThread(func), remembered=False))
+        clean = _InThread(self.clean)
+        self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", clean, remembered=False))
         check = self.server.config.upgrade_check
         if check and self.server.upgrades is not None:
             run = functools.partial(self._run, "check_upgrade")
