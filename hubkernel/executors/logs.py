@@ -11,6 +11,10 @@ current_worker: ContextVar[Worker | None] = ContextVar("hubkernel_worker", defau
 """The work that this thread does, on a thread executor."""
 
 
+CHATTY = {"botocore", "elastic_transport", "httpcore", "httpx", "pymongo", "urllib3"}
+"""Libraries that log every request; only their warnings belong to a job."""
+
+
 class WorkerLogHandler(logging.Handler):
     """Gives records to the work that runs in this process: ``WARNING my.module: text``."""
 
@@ -21,7 +25,8 @@ class WorkerLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         worker = self.worker or current_worker.get()
-        if worker is not None:
+        chatter = record.levelno < logging.WARNING and record.name.partition(".")[0] in CHATTY
+        if worker is not None and not chatter:
             worker.log(line_of(record))
 
 

@@ -12,7 +12,7 @@ from hubkernel.hub.commands import Command, ConflictError, lookup
 from hubkernel.hub.config import masked
 from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
-from hubkernel.hub.schedule import get_schedule
+from hubkernel.hub.schedule import get_schedule, iso
 from hubkernel.hub.summary import status
 from hubkernel.jobs.render import timesofar
 
@@ -50,6 +50,7 @@ class HubActions:
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
             "missing_settings": dict(server.config.missing),
+            "notifications": server.notifier.status(),
             "versions": server.upgrades.versions() if server.upgrades is not None else None,
             "reloader": server.reloader.status() if server.reloader is not None else None,
         }
@@ -189,9 +190,14 @@ class HubActions:
 
     def job_log(self, id: int, tail: int = 100) -> list[dict[str, Any]]:
         """The newest ``tail`` lines of all that a job said, also while it runs, with times and levels:
-        ``{"time", "level", "from", "message"}``.
+        ``{"time", "level", "from", "message"}``. Times are ISO 8601, in UTC.
         """
-        return self.server.jobs.log_of(id, tail)
+        entries = self.server.jobs.log_of(id, tail)
+        return [{**entry, "time": iso(entry["time"], "milliseconds")} for entry in entries]
+
+    def notify(self, text: str) -> bool:
+        """Send a text to all receivers of notifications; False if there is none."""
+        return self.server.notifier.send("notify", text)
 
     async def upgrade(
         self, code_base: str = "application", dry_run: bool = False, force: bool = False

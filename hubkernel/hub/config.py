@@ -205,6 +205,32 @@ class HubConfig(BaseModel):
         ge=0,
         le=65535,
     )
+    notify_webhooks: dict[str, SecretStr] = _setting(
+        dict, "Notifications", "Name -> url that gets notifications as JSON."
+    )
+    notify_secret: SecretStr | None = _setting(
+        None, "Notifications", "Key with which notifications to webhooks are signed (HMAC-SHA256)."
+    )
+    slack_webhook: SecretStr | None = _setting(
+        None, "Notifications", "Incoming webhook of Slack, or of what speaks like it.", old="SLACK_WEBHOOK"
+    )
+    slack_mentions: list[str] = _setting(
+        list, "Notifications", 'Who is called in Slack when something fails: ["<!here>", "<@U024BE7LH>"].', live=True
+    )
+    notify_events: list[str] = _setting(
+        lambda: [
+            "job.failed",
+            "job.interrupted",
+            "schedule.failed",
+            "hub.*",
+            "log.*",
+            "upgrade.available",
+            "notify",
+        ],
+        "Notifications",
+        "What is told, as patterns.",
+        live=True,
+    )
     app_folder: Path | None = _setting(
         None, "Upgrade", "Git checkout of the hub's own application, which 'upgrade' upgrades.", old="APP_FOLDER"
     )

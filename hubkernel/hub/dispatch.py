@@ -21,9 +21,10 @@ class Dispatcher:
 
     def __init__(self, bus: EventBus) -> None:
         self.listeners: list[Listener] = []
-        self._subscription = bus.subscribe()
         self._bus = bus
-        self._until: int | None = None
+        self._subscription = bus.subscribe()
+        self._told = bus.last
+        self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._main, name="hubkernel-dispatch", daemon=True)
 
     def start(self) -> None:
@@ -31,17 +32,19 @@ class Dispatcher:
 
     def close(self, timeout: float = 5.0) -> None:
         """Returns when all that has happened was told, or after ``timeout`` seconds. Safe to call twice."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._until = self._bus.publish("bus", None, "dispatched").seq
-            self._thread.join(timeout)
+        last = self._bus.last
+        with self._moved:
+            if self._thread.is_alive() and threading.current_thread() is not self._thread:
+                self._moved.wait_for(lambda: self._told >= last, timeout)
         self._subscription.close()
 
     def _main(self) -> None:
         for event in self._subscription:
-            if self._until is not None and event.seq >= self._until:
-                return
             for listener in tuple(self.listeners):
                 try:
                     listener(event)
                 except Exception:
                     log.exception("a listener failed on event %s (%s %s)", event.seq, event.entity, event.op)
+            with self._moved:
+                self._told = event.seq
+                self._moved.notify_all()

@@ -73,7 +73,7 @@ class HubLog(logging.Handler):
         own = record.name.partition(".")[0] == OWN
         if own or record.levelno >= logging.WARNING:
             self._file.handle(record)
-        if not own or record.levelno >= logging.WARNING:
+        if record.levelno >= logging.WARNING:
             _tell_job(record)
         if getattr(record, "notify", False) or getattr(record, "event", False):
             self._server.alerts.record(record)

@@ -42,7 +42,7 @@ def make_job_manager(server: HubServer) -> JobManager:
         "process": config.executor_url or f"process://?workers={workers or os.cpu_count() or 1}",
         "thread": f"thread://?workers={config.max_threads}",
     }
-    logs = JobLogs(server.logs / "jobs", config.job_log_size)
+    logs = JobLogs(server.log_folder / "jobs", config.job_log_size)
     return JobManager(
         server.state,
         executors=executors,

@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import aiocron
@@ -36,6 +36,11 @@ def check_cron(spec: str) -> str:
         return cron_expression(spec)
     except ValueError as error:
         raise ScheduleError(str(error)) from None
+
+
+def iso(moment: float | None, precision: str = "seconds") -> str | None:
+    """Seconds since the epoch as ISO 8601, in UTC."""
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec=precision)
 
 
 class HubCron(aiocron.Cron):  # type: ignore[misc]

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +22,7 @@ from hubkernel.hub.chains import STAGES, Chains
 from hubkernel.hub.commands import ForbiddenError, lookup
 from hubkernel.hub.launching import origin
 from hubkernel.hub.names import hint
-from hubkernel.hub.schedule import HubCron, ScheduleError, check_cron
+from hubkernel.hub.schedule import HubCron, JobRenderer, ScheduleError, check_cron, iso
 from hubkernel.jobs import because
 from hubkernel.pipeline.triggers import Triggers
 
@@ -62,6 +61,17 @@ class Entry:
     paused: bool = False
     error: str = ""
     """Why it cannot run."""
+
+
+class _InThread:
+    """What a cron calls of a function that reads the hub's state: the loop does not wait for a disk."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self.__name__ = JobRenderer().render_method(function)
+
+    def __call__(self) -> Awaitable[Any]:
+        return asyncio.to_thread(self._function)
 
 
 class _Remembered:
@@ -242,8 +252,9 @@ class Schedules:
         for document in self._stored.find({"command": {"$exists": True}}):
             self._restore(document)
         for id, crontab, what, func in self._polls():
-            self._add(Entry(id, crontab, what, func, remembered=False))
-        self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", self.clean, remembered=False))
+            self._add(Entry(id, crontab, what, _InThread(func), remembered=False))
+        clean = _InThread(self.clean)
+        self._add(Entry("clean", CLEANING, "remove old logs, events and triggers", clean, remembered=False))
         check = self.server.config.upgrade_check
         if check and self.server.upgrades is not None:
             run = functools.partial(self._run, "check_upgrade")
@@ -398,8 +409,8 @@ class Schedules:
             "cron": entry.crontab,
             "command": entry.what,
             "state": _state(entry),
-            "next": _iso(self._next(entry)),
-            "last_run": _iso(document.get("last_run")),
+            "next": iso(self._next(entry)),
+            "last_run": iso(document.get("last_run")),
             "runs": document.get("runs", entry.cron.runs if entry.cron is not None else 0),
             "error": entry.error or document.get("last_error"),
         }
@@ -416,7 +427,3 @@ def _state(entry: Entry) -> str:
     if entry.cron.running:
         return "running"
     return "paused" if entry.paused else "waiting"
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

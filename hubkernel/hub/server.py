@@ -28,6 +28,7 @@ from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import HUB, Launcher, calling, launch
 from hubkernel.hub.logs import Alerts, HubLog
 from hubkernel.hub.loop import LoopThread, inside_a_loop
+from hubkernel.hub.notify import Notifier
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.reloader import Reloader
@@ -182,6 +183,10 @@ class HubServer:
         return make.make_plugin_manager(self)
 
     @functools.cached_property
+    def notifier(self) -> Notifier:
+        return Notifier(self)
+
+    @functools.cached_property
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(self.bus)
 
@@ -199,18 +204,13 @@ class HubServer:
 
     @property
     def log_folder(self) -> Path:
-        """Where the hub's own logs are."""
+        """Where all logs are: ``hub.log``, ``jobs/``, ``dataload/``, ..."""
         return self.config.log_folder or self.home.logs
 
     @property
     def on_loop(self) -> bool:
         """Whether the caller is in the loop's thread, where nothing may be waited for."""
         return self._loop_thread is not None and self._loop_thread.inside
-
-    @property
-    def logs(self) -> Path:
-        """Folder of all logs: ``hub.log``, ``jobs/``, ``dataload/``."""
-        return (self.config.data_root or self.home.root) / "logs"
 
     @property
     def upload_root(self) -> Path | None:
@@ -497,7 +497,7 @@ class HubServer:
             return
         self._started = True
         try:
-            self.log = HubLog(self, self.logs / "hub.log")
+            self.log = HubLog(self, self.log_folder / "hub.log")
             self.log.open()
             self._say_what_is_missing()
             self._recover()
@@ -506,6 +506,7 @@ class HubServer:
                 self._loop_thread.run(self._start_services())
             self.logger.info("hub %s at %s is up", self.name, self.home)
             self.hooks.call("hub_started")
+            self.notifier.start()
         except BaseException:
             self.shutdown()
             raise
@@ -520,7 +521,7 @@ class HubServer:
         self.context.store.sweep()
 
     async def _start_services(self) -> None:
-        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear]
+        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear, self.notifier.hear]
         self.schedules.start()
         self.dispatcher.start()
         if self.reloader is not None:
@@ -543,6 +544,8 @@ class HubServer:
                 manager.close()
         if (dispatcher := self.__dict__.pop("dispatcher", None)) is not None:
             dispatcher.close()
+        if (notifier := self.__dict__.pop("notifier", None)) is not None:
+            notifier.close()
         for name in ("context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()

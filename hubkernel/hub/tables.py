@@ -106,6 +106,7 @@ PUBLIC = (
     _reads("triggers", OWN),
     _reads("graph", OWN),
     _reads("job_log", OWN),
+    Row("notify", OWN, "notify", tracked=False),
     Row("upgrade", OWN, "upgrade", role=Role.developer, feature="upgrade"),
     Row("check_upgrade", OWN, "check_upgrade", feature="upgrade"),
 )

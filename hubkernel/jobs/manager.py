@@ -152,7 +152,10 @@ class JobManager:
             self.forget(job)
             raise
         self.publish(job, "insert")
-        self.logs.write(record.id, f"created: {command or name}", cause=record.cause, door=door, user=user)
+        who: dict[str, Any] = {
+            key: value for key, value in (("cause", record.cause), ("door", door), ("user", user)) if value
+        }
+        self.logs.write(record.id, f"created: {command or name}", **who)
         self.loop.call_soon_threadsafe(job.launch)
         return Job(job)
 

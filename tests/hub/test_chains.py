@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -189,3 +191,41 @@ def test_a_build_that_failed_is_not_indexed(server: HubServer) -> None:
     assert server.schedules.index_pending() == []
     assert (marks(server, "src_build", "failed"), marks(server, "src_build", "building")) == ([], ["index"])
     assert rows(server) == []
+
+
+KILLED = """
+import sys
+from hubkernel.hub.home import HubHome
+from hubkernel.hub.server import HubServer
+
+by_hand = {"upload": {"poll_schedule": None}, "index": {"poll_schedule": None}}
+server = HubServer.open(HubHome.find(), managers_custom_args=by_hand)
+server.run_in_thread()
+server.launch("dump", "colors").future.result(60)
+server.schedules.upload_pending()
+print("uploading", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.service
+def test_an_upload_whose_hub_was_killed_is_begun_again(open_hub: Open, home: HubHome) -> None:
+    gate = home.root / "gate"
+    parser = home.plugins / "colors" / "parser.py"
+    text = parser.read_text()
+    wait = f"    import time\n    while not Path({str(gate)!r}).exists():\n        time.sleep(0.005)\n"
+    parser.write_text(text.replace("def load(folder):\n", f"def load(folder):\n{wait}"))
+    hub = subprocess.Popen([sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with hub:
+        assert hub.stdout is not None
+        assert hub.stdout.readline() == "uploading\n"
+        hub.kill()
+    gate.touch()
+    server = open_hub()
+    assert [(job.name, str(job.state)) for job in server.jobs.list()] == [("upload", "interrupted"), ("dump", "done")]
+    assert rows(server) == [("upload", "colors", "pending")]
+    assert server.schedules.upload_pending() == ["colors"]
+    idle(server)
+    assert rows(server) == [("upload", "colors", "done")]
+    assert done(server, "count", "colors") == 2
+    assert server.schedules.upload_pending() == []

@@ -112,7 +112,7 @@ def test_a_hook_with_a_wrong_argument_is_explained(open_hub: Open) -> None:
     assert server.launch("helper") == 1
 
 
-def test_functions_of_hook_files_are_developers_commands(open_hub: Open) -> None:
+def test_core_c54_names_of_hook_files_are_developers_commands_and_not_in_help(open_hub: Open) -> None:
     server = open_hub(
         a="def hello(name: str, times: int = 1):\n    '''Greets.'''\n    return ' '.join([f'hello {name}'] * times)\n"
         "def _private():\n    pass\nfrom os.path import join\n",

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_a_job_says_where_and_when(server: HubServer, home: HubHome) -> None:
     done(server, "dump", "colors")
     entries = done(server, "job_log", 1)
     assert entries[0]["message"] == "created: dump(src='colors')"
+    assert datetime.fromisoformat(entries[0]["time"]).tzinfo is not None
     assert any("release" in entry["message"] for entry in entries)
     assert (home.logs / "jobs" / "1.jsonl").is_file()
     with pytest.raises(LookupError, match="no job 7"):

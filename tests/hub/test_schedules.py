@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -225,18 +226,24 @@ def test_the_time_zone(open_hub: Open) -> None:
         open_hub(time_zone="Mars/Base")
 
 
-def test_a_summer_hour_that_does_not_exist_is_not_lost() -> None:
-    """At 2026-03-29 02:00 the clocks of Berlin go to 03:00; what was due at 02:30 runs at 03:00."""
-    from zoneinfo import ZoneInfo
-
+@pytest.mark.parametrize(
+    ("cron", "start", "expected"),
+    [
+        ("30 2 * * *", datetime(2026, 3, 28, 12, tzinfo=UTC), ["29 01:00", "30 00:30", "31 00:30"]),
+        ("30 2 * * *", datetime(2026, 10, 24, 12, tzinfo=UTC), ["25 00:30", "26 01:30", "27 01:30"]),
+        ("*/30 * * * *", datetime(2026, 10, 25, 0, tzinfo=UTC), ["25 00:30", "25 01:00", "25 01:30"]),
+    ],
+)
+def test_daylight_saving_loses_and_repeats_no_run(cron: str, start: datetime, expected: list[str]) -> None:
+    """In Berlin 2026-03-29 has no 02:30 and 2026-10-25 has two."""
     hub = LoopThread()
     try:
-        cron = HubCron("30 2 * * *", print, loop=hub.loop, tz=ZoneInfo("Europe/Berlin"), start=False)
-        moments, moment = [], datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp()
-        for _ in range(2):
-            moment = cron.due_after(moment)
+        made = HubCron(cron, print, loop=hub.loop, tz=ZoneInfo("Europe/Berlin"), start=False)
+        moments, moment = [], start.timestamp()
+        for _ in expected:
+            moment = made.due_after(moment)
             moments.append(datetime.fromtimestamp(moment, UTC).strftime("%d %H:%M"))
-        assert moments == ["29 01:00", "30 00:30"]
+        assert moments == expected
     finally:
         hub.close()
 

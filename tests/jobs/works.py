@@ -71,5 +71,6 @@ def chatter(worker: Worker) -> None:
     """Says something in each way there is."""
     worker.log("said to the worker")
     print("printed")
+    logging.getLogger("httpx").info("HTTP Request: POST https://somewhere")
     logging.getLogger("a.library").info("told its logger")
     logging.getLogger("a.library").warning("warned of %s", "something")
