@@ -117,7 +117,6 @@ class Field:
 
     __slots__ = (
         "analyzer", "convert", "definition", "kind", "normalize", "origins", "path", "search_analyzer", "type",
-        "verbatim",
     )  # fmt: skip
 
     def __init__(self, path: str, definition: Mapping[str, Any], analysis: Analysis, *, nested: bool = False) -> None:
@@ -140,8 +139,6 @@ class Field:
         if "normalizer" in definition:
             self.normalize = analysis.normalizer(definition["normalizer"], path)
         self.convert = self._converter()
-        self.verbatim = self.kind is Kind.KEYWORD and not {"normalizer", "ignore_above"} & set(definition)
-        """Short strings go in as they are."""
 
     def _check(self, path: str, definition: Mapping[str, Any]) -> None:
         if "script" in definition:
@@ -165,6 +162,11 @@ class Field:
         return self.kind is not Kind.STORED and (indexed or self.sortable)
 
     @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and the largest number of an integer field."""
+        return -(1 << _BITS[self.type]), (1 << _BITS[self.type]) - 1
+
+    @property
     def null_value(self) -> Any:
         return self.definition.get("null_value")
 
@@ -175,7 +177,8 @@ class Field:
     def _converter(self) -> Callable[[Any], Value | None]:
         match self.kind:
             case Kind.TEXT:
-                return text_of
+                assert self.analyzer is not None
+                return partial(_text, self.analyzer.spaced)
             case Kind.KEYWORD:
                 return partial(_keyword, self.normalize, self.definition.get("ignore_above"))
             case Kind.INTEGER:
@@ -204,6 +207,10 @@ def boolean_of(value: Any) -> int:
     if value is False or value in ("false", ""):
         return 0
     raise ValueError(f"Failed to parse value [{value}] as only [true] or [false] are allowed.")
+
+
+def _text(spaced: Callable[[str], str], value: Any) -> str:
+    return spaced(text_of(value))
 
 
 def _keyword(normalize: Normalize, longest: int | None, value: Any) -> str | None:

@@ -25,13 +25,15 @@ class SearchFiles:
 
     def __init__(self, folder: Path, mapping: Mapping) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self.signature = mapping.signature()
         self.schema = _schema(mapping)
         self._index = tantivy.Index(self.schema, path=str(folder))
         for field in mapping.fields.values():
             if field.analyzer is not None:
-                self._index.register_tokenizer(field.analyzer.key, field.analyzer.engine)
+                self._index.register_tokenizer(field.analyzer.key, field.analyzer.indexing)
         self._writer: Any = None
+        self._added = False
         self.searcher = self._index.searcher()
 
     @property
@@ -40,12 +42,15 @@ class SearchFiles:
             self._writer = self._index.writer(_HEAP, 1)
         return self._writer
 
-    def add(self, seq: int, id: str, flat: Flat) -> None:
-        values: dict[str, list[Any]] = dict(flat.values)
-        values["_id"] = [id]
-        values["_seq"] = [seq]
-        values["_field_names"] = list(flat.names)
-        self.writer.add_document(tantivy.Document.from_dict(values, self.schema))
+    @property
+    def empty(self) -> bool:
+        """Whether they hold no document, seen or not yet seen."""
+        return not self._added and self.searcher.num_docs == 0
+
+    def add(self, document: Any) -> None:
+        """Add what :func:`document` made."""
+        self._added = True
+        self.writer.add_document(document)
 
     def delete(self, seqs: list[int]) -> None:
         # by query: delete_documents_by_term does nothing, silently, on some field types (tantivy-py 0.27)
@@ -67,6 +72,11 @@ class SearchFiles:
         if self._writer is not None:
             self._writer.wait_merging_threads()
             self._writer = None
+
+
+def document(seq: int, id: str, flat: Flat) -> Any:
+    """A row as the search files hold it. It fits those of every mapping that has its fields."""
+    return tantivy.Document.from_dict({**flat.values, "_id": [id], "_seq": [seq], "_field_names": list(flat.names)})
 
 
 def _schema(mapping: Mapping) -> Any:

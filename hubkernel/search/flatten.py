@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from hubkernel.search.columns import Column, columns, one_by_one
 from hubkernel.search.errors import ApiError
-from hubkernel.search.fields import SHORT, Field, Kind, Value, text_of
+from hubkernel.search.fields import Field, Kind, Value
 from hubkernel.search.mapping import Definition, Mapping, Node
 
-_NOT_SCALAR = {list, dict, type(None)}
+_SIMPLE = frozenset([str, int, float, bool])
 
 
 @dataclass(slots=True)
@@ -22,9 +23,21 @@ class Flat:
     names: set[str] = field(default_factory=set)
 
 
+class _Target(NamedTuple):
+    """A field that a leaf feeds with values of one type."""
+
+    path: str
+    field: Field
+    column: Column
+    shared: bool
+    """Whether other leaves feed it too."""
+    ordered: bool
+    """Text keeps the order of its values, and how often each of them is there."""
+
+
 class Flattener:
     """Reads documents along one mapping: first all values of each leaf are gathered, then each leaf is converted at
-    once (documents repeat values a lot).
+    once.
 
     ``additions`` fills with the definitions of leaves that dynamic mapping adds: when it is not empty, the caller grows
     the mapping and reads the document again.
@@ -36,20 +49,25 @@ class Flattener:
         self._flat = Flat()
         self._leaves: dict[Node, list[Any]] = {}
         self._id = ""
+        self._targets: dict[tuple[Node, type | None], list[_Target]] = {}
+        self._shared = [
+            path for path, each in mapping.fields.items() if len(each.origins) > 1 and each.kind is not Kind.TEXT
+        ]
 
     def read(self, source: AnyMapping[str, Any], id: str) -> Flat:
         """Raises a 400 :class:`ApiError` naming field, value and id for a document that does not fit."""
-        self._flat = Flat()
+        flat = self._flat = Flat()
         self._leaves = {}
         self._id = id
         self.additions = {}
         self._object(source, self.mapping.root)
         for node, values in self._leaves.items():
             self._convert(node, values)
-        for path, made in self._flat.values.items():
-            if len(made) > 1 and self.mapping.fields[path].kind is not Kind.TEXT:
-                made[:] = sorted(set(made))
-        return self._flat
+        for path in self._shared:
+            if path in flat.values:
+                flat.values[path] = sorted(set(flat.values[path]))
+        flat.names.update(flat.values)
+        return flat
 
     def _object(self, source: AnyMapping[str, Any], node: Node) -> None:
         children, leaves = node.children or {}, self._leaves
@@ -61,14 +79,10 @@ class Flattener:
                     continue
             if child.field is None:
                 self._at_object(child, value)
-                continue
-            gathered = leaves.get(child)
-            if gathered is None:
-                gathered = leaves[child] = []
-            if type(value) is list:
-                gathered.extend(value)
+            elif child in leaves:
+                leaves[child] += value if type(value) is list else (value,)
             else:
-                gathered.append(value)
+                leaves[child] = list(value) if type(value) is list else [value]
 
     def _at_object(self, node: Node, value: Any) -> None:
         if not node.enabled or value is None:
@@ -87,16 +101,28 @@ class Flattener:
 
     def _convert(self, node: Node, values: list[Any]) -> None:
         assert node.field is not None
-        types = set(map(type, values))
-        if types & _NOT_SCALAR:
+        kind = _only_type(values)
+        if kind not in _SIMPLE:
             values = list(self._scalars(node, node.field, values))
-            types = set(map(type, values))
+            kind = _only_type(values)
         if not values:
             return
         if node.field.kind is Kind.STORED:
             self._flat.names.add(node.path)
-        for target in node.targets:
-            self._store(target, values, only_text=types == {str})
+        targets = self._targets.get((node, kind))
+        if targets is None:
+            targets = self._targets[node, kind] = _targets(node, kind)
+        found = self._flat.values
+        for path, target, column, shared, ordered in targets:
+            made = column(values)
+            if made is None:
+                made = self._converted(target, values)
+            if not made:
+                continue
+            if shared:
+                found.setdefault(path, []).extend(made)
+            else:
+                found[path] = made if ordered or len(made) == 1 else sorted(set(made))
 
     def _scalars(self, node: Node, field: Field, values: list[Any]) -> Iterator[Any]:
         for value in values:
@@ -110,21 +136,6 @@ class Flattener:
                 yield value
             elif field.null_value is not None:
                 yield field.null_value
-
-    def _store(self, target: Field, values: list[Any], *, only_text: bool) -> None:
-        made: Collection[Value]
-        if target.kind is Kind.TEXT:
-            made = values if only_text else [text_of(value) for value in values]
-        elif target.kind in (Kind.STORED, Kind.ALIAS):
-            return
-        elif only_text:
-            unique = set(values)
-            made = unique if target.verbatim and max(map(len, unique)) < SHORT else self._converted(target, unique)
-        else:  # not made unique before: 1, 1.0 and true are equal, but not as text
-            made = self._converted(target, values)
-        if made:
-            self._flat.names.add(target.path)
-            self._flat.values.setdefault(target.path, []).extend(made)
 
     def _converted(self, target: Field, values: Iterable[Any]) -> list[Value]:
         convert = target.convert
@@ -176,6 +187,29 @@ class Flattener:
     def _bad(self, reason: str, cause: str = "") -> ApiError:
         extra = {"caused_by": {"type": "illegal_argument_exception", "reason": cause}} if cause else {}
         return ApiError(400, "document_parsing_exception", f"{reason} in document with id '{self._id}'", **extra)
+
+
+def _only_type(values: list[Any]) -> type | None:
+    """Of all the values; None if there are several types, or no values."""
+    if len(values) == 1:
+        return type(values[0])
+    types = set(map(type, values))
+    return types.pop() if len(types) == 1 else None
+
+
+def _targets(node: Node, kind: type | None) -> list[_Target]:
+    """What becomes of the values of a leaf, if all of them are of type ``kind`` (None: of several types)."""
+    return [
+        _Target(
+            path=each.path,
+            field=each,
+            column=columns(each).get(kind, one_by_one) if kind else one_by_one,
+            shared=len(each.origins) > 1,
+            ordered=each.kind is Kind.TEXT,
+        )
+        for each in node.targets
+        if each.kind not in (Kind.STORED, Kind.ALIAS)
+    ]
 
 
 def _first(value: Any) -> Any:

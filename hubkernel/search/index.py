@@ -19,14 +19,17 @@ import orjson
 
 from hubkernel.search.analysis import Analysis
 from hubkernel.search.errors import ApiError, illegal, no_such_index
-from hubkernel.search.files import SearchFiles
+from hubkernel.search.files import SearchFiles, document
 from hubkernel.search.flatten import Flat, Flattener
 from hubkernel.search.mapping import Mapping
 from hubkernel.search.table import DocumentTable, Row
 
 log = logging.getLogger(__name__)
 
-_PENDING_BYTES = 16_000_000
+_SPILL_BYTES = 1_000_000
+"""So much waits before the search files get it: enough for one call, little enough to keep their thread busy."""
+_GROWING_BYTES = 16_000_000
+"""The same while new fields appear: files that lack a field would have to be made again."""
 _LONGEST_ID = 512
 
 
@@ -71,7 +74,7 @@ class Index:
         self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
         self.table = DocumentTable(folder / "store.db", compress=settings.get("codec") == "best_compression")
-        self._pending: dict[int, tuple[str, Flat]] = {}
+        self._pending: dict[int, Any] = {}
         self._pending_bytes = 0
         self._stale_files = False
         self._dirty = False
@@ -110,6 +113,7 @@ class Index:
         for folder in self.folder.glob("search-*"):
             if current is None or folder.name != current["folder"]:
                 shutil.rmtree(folder, ignore_errors=True)
+        self._recorded: str | None = None if current is None else current["folder"]
         signature = [list(each) for each in self.mapping.signature()]
         if current is None or current["signature"] != signature or not (self.folder / current["folder"]).exists():
             self._rebuild()
@@ -132,25 +136,28 @@ class Index:
 
     def _rebuild(self) -> None:
         """Make the search files again from the table, beside the old ones, and switch when they are complete."""
-        old = self.__dict__.get("files")
-        folder = f"search-{uuid.uuid4().hex[:12]}"
-        self.files = SearchFiles(self.folder / folder, self.mapping)
+        self._stale_files = True
         self._pending.clear()
         self._pending_bytes = 0
+        self._new_files()
         self._add_rows(0)
-        previous = self.table.meta("files")
-        self._commit({"folder": folder, "signature": self.mapping.signature()})
+        self._commit()
         self._stale_files = False
+
+    def _new_files(self) -> None:
+        """Empty ones. The table names them from the next commit on."""
+        old = self.__dict__.get("files")
+        self.files = SearchFiles(self.folder / f"search-{uuid.uuid4().hex[:12]}", self.mapping)
         if old is not None:
             old.close()
-        if previous is not None:
-            shutil.rmtree(self.folder / previous["folder"], ignore_errors=True)
+            if old.folder.name != self._recorded:
+                shutil.rmtree(old.folder, ignore_errors=True)
 
     def _add_rows(self, after: int) -> None:
         for row in self.table.live_after(after):
-            self.files.add(row.seq, row.id, self._flattener.read(orjson.loads(row.source), row.id))
+            self.files.add(document(row.seq, row.id, self._flattener.read(orjson.loads(row.source), row.id)))
 
-    def _commit(self, files: dict[str, Any] | None = None) -> None:
+    def _commit(self) -> None:
         retired = self.table.retired()
         self.files.delete(retired)
         self.files.commit()
@@ -160,11 +167,14 @@ class Index:
         unneeded = self._unneeded()
         with self.table.transaction():
             self.table.set_meta("searchable", self.seq)
-            if files is not None:
-                self.table.set_meta("files", files)
+            if self.files.folder.name != self._recorded:
+                self.table.set_meta("files", {"folder": self.files.folder.name, "signature": self.files.signature})
             self.table.purge([seq for generation in unneeded for seq in self._retired[generation]])
         for generation in unneeded:
             del self._retired[generation]
+        if self._recorded not in (None, self.files.folder.name):
+            shutil.rmtree(self.folder / str(self._recorded), ignore_errors=True)
+        self._recorded = self.files.folder.name
         self._dirty = False
 
     def _view(self) -> None:
@@ -195,19 +205,23 @@ class Index:
         """Make every write so far visible to searches."""
         with self.lock:
             self._alive()
-            if self._stale_files or self.files.signature != self.mapping.signature():
+            if self._dirty:
+                self._spill()
+            if self._stale_files:
                 self._rebuild()
             elif self._dirty:
-                self._spill()
                 self._commit()
 
     def _spill(self) -> None:
         """Hand what waits to the search files; it stays invisible. They are stale if they lack a field by now."""
         if not self._stale_files and self.files.signature != self.mapping.signature():
-            self._stale_files = True
+            if self.files.empty:
+                self._new_files()
+            else:
+                self._stale_files = True
         if not self._stale_files:
-            for seq, (id, flat) in self._pending.items():
-                self.files.add(seq, id, flat)
+            for waiting in self._pending.values():
+                self.files.add(waiting)
         self._pending.clear()
         self._pending_bytes = 0
 
@@ -232,7 +246,7 @@ class Index:
                 self._forget(seq, mapping, added)
                 raise
             self._dirty = True
-            if self._pending_bytes > _PENDING_BYTES:
+            if self._pending_bytes > (_SPILL_BYTES if self.mapping is mapping else _GROWING_BYTES):
                 self._spill()
             return results
 
@@ -296,7 +310,7 @@ class Index:
         version = found[1] + 1 if found else 1
         self.table.insert(self.seq, id, version, source)
         if not self._stale_files:
-            self._pending[self.seq] = (id, flat)
+            self._pending[self.seq] = document(self.seq, id, flat)
             self._pending_bytes += len(source)
         return self._result(id, "updated" if found else "created", version, self.seq, 200 if found else 201)
 
@@ -306,15 +320,15 @@ class Index:
 
     def _flatten(self, id: str, source: bytes) -> Flat:
         try:
-            document = orjson.loads(source)
+            parsed = orjson.loads(source)
         except orjson.JSONDecodeError as error:
             raise ApiError(400, "document_parsing_exception", f"document with id '{id}' is no JSON: {error}") from error
-        if not isinstance(document, dict):
+        if not isinstance(parsed, dict):
             raise ApiError(400, "document_parsing_exception", f"document with id '{id}' is no JSON object")
-        flat = self._flattener.read(document, id)
+        flat = self._flattener.read(parsed, id)
         while self._flattener.additions:
             grown = Flattener(self.mapping.grown(self._flattener.additions))
-            flat = grown.read(document, id)
+            flat = grown.read(parsed, id)
             self.mapping, self._flattener = grown.mapping, grown
         return flat
 

@@ -264,7 +264,7 @@ def test_writers_in_threads(embedded: Open) -> None:
 
 
 def test_big_bulks_spill_without_being_seen(embedded: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubkernel.search.index._PENDING_BYTES", 2_000)
+    monkeypatch.setattr("hubkernel.search.index._SPILL_BYTES", 2_000)
     es = embedded()
     es.indices.create(index="a")
     for start in range(0, 500, 100):
