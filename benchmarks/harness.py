@@ -59,8 +59,11 @@ class Contender:
         return statistics.median(run.documents / getattr(run, figure) for run in self.runs)
 
 
-def options(description: str | None) -> argparse.Namespace:
+def options(description: str | None, *, documents: int = 0) -> argparse.Namespace:
+    """The arguments of a benchmark; ``documents`` is the default of ``--documents``, which 0 leaves out."""
     parser = argparse.ArgumentParser(description=description)
+    if documents:
+        parser.add_argument("--documents", type=int, default=documents, help=f"how many (default: {documents})")
     parser.add_argument("--runs", type=int, default=5, help="runs of each contender; the median counts (default: 5)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of every contender (default: 1)")
     parser.add_argument("--only", help="run only contenders whose name contains this")

@@ -1,8 +1,9 @@
-"""Index and query 100,000 documents: ours embedded, through the official client, against what the peer offers locally.
+"""Index and query documents: ours embedded, through the official client, against what the peer offers locally.
 
-``python -m benchmarks.search [--runs 5]``. Without an Elasticsearch server the peer answers queries from SQLite
-(``biothings-cli dataplugin serve``), over HTTP; ours answers in process. The limit of indexing is Tantivy itself, fed
-with the same leaves. Queries are warm; a run is 50 different queries, and the median of the runs' medians counts.
+``python -m benchmarks.search [--documents 20000] [--runs 5]``. Without an Elasticsearch server the peer answers queries
+from SQLite (``biothings-cli dataplugin serve``), over HTTP; ours answers in process. The limit of indexing is Tantivy
+itself, fed with the same leaves. Queries are warm; ours and the peer's take turns, and the median of the runs' medians
+counts. The peer looks at every document for each query, so its runs have fewer of them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import socket
 import statistics
 import subprocess
@@ -17,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ from benchmarks.ours import plugin
 from benchmarks.upload import served
 
 NAME = "src_a"
-DOCUMENTS = 100_000
-QUERIES = 50
+DOCUMENTS = 20_000
+QUERIES, PEER_QUERIES = 50, 5
+Timed = tuple[float, float]
+"""Seconds of wall time, and of CPU time of all threads."""
 Ask = Callable[[str], int]
 MAPPING = {
     "dynamic_templates": [
@@ -36,6 +41,14 @@ MAPPING = {
     ],
     "properties": {"all": {"type": "text"}},
 }
+
+
+def first_documents(folder: Path, count: int) -> Path:
+    """The folder with a file of so many documents of the workload."""
+    folder.mkdir()
+    with (workload(f"{NAME}.jsonl") / f"{NAME}.jsonl").open() as lines, (folder / f"{NAME}.jsonl").open("w") as chosen:
+        chosen.writelines(islice(lines, count))
+    return folder
 
 
 def samples(data: Path) -> dict[str, list[str]]:
@@ -50,24 +63,31 @@ def samples(data: Path) -> dict[str, list[str]]:
     }
 
 
-def index_ours(folder: Path, data: Path) -> float:
-    """Seconds of wall time until all documents are indexed and refreshed."""
+@contextmanager
+def timed(into: list[Timed]) -> Iterator[None]:
+    def cpu() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    wall, spent = time.perf_counter(), cpu()
+    yield
+    into.append((time.perf_counter() - wall, cpu() - spent))
+
+
+def index_ours(folder: Path, data: Path, documents: int, runs: list[Timed]) -> None:
+    """From the first line read until all documents are indexed and refreshed."""
     from elasticsearch import helpers
 
     from hubkernel.search import client
 
     engine = client(f"embedded://{folder}")
     engine.indices.create(index=NAME, mappings=MAPPING)
-    started = time.perf_counter()
-    with (data / f"{NAME}.jsonl").open() as lines:
-        documents = ({"_index": NAME, **json.loads(line)} for line in lines)
-        helpers.bulk(engine, documents, chunk_size=2000)
-    engine.indices.refresh(index=NAME)
-    wall = time.perf_counter() - started
-    if (found := engine.count(index=NAME)["count"]) != DOCUMENTS:
-        sys.exit(f"ours indexed {found} documents, not {DOCUMENTS}")
+    with timed(runs), (data / f"{NAME}.jsonl").open() as lines:
+        helpers.bulk(engine, ({"_index": NAME, **json.loads(line)} for line in lines), chunk_size=2000)
+        engine.indices.refresh(index=NAME)
+    if (found := engine.count(index=NAME)["count"]) != documents:
+        sys.exit(f"ours indexed {found} documents, not {documents}")
     engine.close()
-    return wall
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -81,7 +101,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(value)
 
 
-def index_limit(folder: Path, data: Path) -> float:
+def index_limit(folder: Path, data: Path, runs: list[Timed]) -> None:
     """Tantivy alone: the same leaves as exact terms, all words in one text field, nothing stored."""
     import tantivy
 
@@ -93,16 +113,14 @@ def index_limit(folder: Path, data: Path) -> float:
     builder.add_text_field("all", stored=False)
     folder.mkdir(parents=True)
     writer = tantivy.Index(builder.build(), path=str(folder)).writer(heap_size=256_000_000, num_threads=1)
-    started = time.perf_counter()
-    with (data / f"{NAME}.jsonl").open() as lines:
+    with timed(runs), (data / f"{NAME}.jsonl").open() as lines:
         for line in lines:
             fields: dict[str, list[str]] = {}
             for name, text in leaves(json.loads(line)):
                 fields.setdefault(name, []).append(text)
             fields["all"] = [text for texts in fields.values() for text in texts]
             writer.add_document(tantivy.Document.from_dict(fields))
-    writer.commit()
-    return time.perf_counter() - started
+        writer.commit()
 
 
 @contextmanager
@@ -147,44 +165,60 @@ def our_engine(folder: Path) -> Iterator[Ask]:
     engine.close()
 
 
-def latency(ask: Ask, queries: list[str], runs: int) -> tuple[float, list[int]]:
-    """Median milliseconds of a query, and the hit counts of the last run."""
-    counts = [ask(query) for query in queries]
-    medians = []
-    for _ in range(runs):
-        spent = []
-        for query in queries:
-            started = time.perf_counter()
-            ask(query)
-            spent.append(time.perf_counter() - started)
-        medians.append(statistics.median(spent))
-    return statistics.median(medians) * 1000, counts
+def latency(ask: Ask, queries: list[str]) -> float:
+    """Median milliseconds of a query."""
+    spent = []
+    for query in queries:
+        started = time.perf_counter()
+        ask(query)
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent) * 1000
+
+
+def indexing(folder: Path, data: Path, documents: int, runs: int) -> None:
+    ours: list[Timed] = []
+    limit: list[Timed] = []
+    for run in range(runs):
+        print(f"run {run + 1}/{runs}: index", file=sys.stderr, flush=True)
+        index_ours(folder / f"ours{run}", data, documents, ours)
+        index_limit(folder / f"limit{run}", data, limit)
+    wall, cpu = map(statistics.median, zip(*ours, strict=True))
+    best_wall, best_cpu = map(statistics.median, zip(*limit, strict=True))
+    print(f"index, dynamic mapping, bulks of 2,000: {wall:.2f} s, {documents / wall:,.0f} docs/s, {cpu:.2f} s of CPU")
+    print(f"  Tantivy alone: {best_wall:.2f} s, {best_cpu:.2f} s of CPU; the peer indexes nothing without a server")
+    print(f"  ours reaches {best_wall / wall:.0%} of the limit in wall time, {best_cpu / cpu:.0%} in CPU time")
+
+
+def querying(name: str, queries: list[str], ask: Ask, ask_peer: Ask, runs: int) -> None:
+    some = queries[:PEER_QUERIES]
+    agree = sum(ask(query) == ask_peer(query) for query in some)
+    ours, theirs = [], []
+    for run in range(runs):
+        print(f"run {run + 1}/{runs}: query {name}", file=sys.stderr, flush=True)
+        ours.append(latency(ask, queries))
+        theirs.append(latency(ask_peer, some))
+    mine, peer = statistics.median(ours), statistics.median(theirs)
+    print(f"query {name}: ours in process {mine:.2f} ms, the peer's serve {peer:.0f} ms: {peer / mine:,.0f}x as fast")
+    print(f"  hit counts agree on {agree} of {len(some)} queries")
+    if agree != len(some):
+        sys.exit("the two do not answer the same question")
 
 
 def main() -> None:
-    arguments = options(__doc__)
-    data = workload(f"{NAME}.jsonl")
-    questions = samples(data)
-    with scratch() as folder, served(data) as url:
-        indexing, limit = [], []
-        for run in range(arguments.runs):
-            indexing.append(index_ours(folder / f"ours{run}", data))
-            limit.append(index_limit(folder / f"limit{run}", data))
-        ours, best = statistics.median(indexing), statistics.median(limit)
-        print(f"median of {arguments.runs} runs; load average {os.getloadavg()[0]:.1f}; {os.cpu_count()} cores")
-        print(f"index {DOCUMENTS:,} documents: ours {ours:.1f} s, {DOCUMENTS / ours:,.0f} docs/s")
-        print(
-            f"  Tantivy alone {best:.1f} s: ours reaches {best / ours:.0%} of the limit; the peer indexes nothing here"
-        )
-        with our_engine(folder / "ours0") as ask, peer_server(folder / "peer", url) as ask_peer:
-            for name, queries in questions.items():
-                milliseconds, counts = latency(ask, queries, arguments.runs)
-                theirs, peer_counts = latency(ask_peer, queries[:5], 1)
-                agree = sum(one == two for one, two in zip(counts, peer_counts, strict=False))
-                print(
-                    f"{name}: ours {milliseconds:.2f} ms, peer {theirs:.0f} ms: {theirs / milliseconds:,.0f}x as fast"
-                )
-                print(f"  hit counts agree on {agree} of {len(peer_counts)} queries")
+    arguments = options(__doc__, documents=DOCUMENTS)
+    before = os.getloadavg()[0]
+    with scratch() as folder:
+        data = first_documents(folder / "data", arguments.documents)
+        print(f"{arguments.documents:,} documents; median of {arguments.runs} runs, in turn", flush=True)
+        indexing(folder, data, arguments.documents, arguments.runs)
+        with (
+            served(data) as url,
+            our_engine(folder / "ours0") as ask,
+            peer_server(folder / "peer", url) as ask_peer,
+        ):
+            for name, queries in samples(data).items():
+                querying(name, queries, ask, ask_peer, arguments.runs)
+    print(f"load average: {before:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":
