@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin
 from hubkernel.pipeline.upload import steps
 from hubkernel.pipeline.upload.errors import EmptyUploadError, NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Describe, Finish, Parse, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.upload.models import Describe, Finish, Parse, Status, UploaderView, UploadJob, parser_file
 from hubkernel.pipeline.upload.state import UploadState, check_metadata, release_of
 from hubkernel.store import CollectionWriter, StoreError, WriteReport
 
@@ -78,9 +78,10 @@ class UploadRun:
             return await self._refresh(chosen, release, folder)
         record = self.state.begin(release, folder, self.job.id)
         try:
-            report, mapping = await self._load(record, chosen)
+            report = await self._load(record, chosen)
+            self.state.succeed(record)
         except (CancelledWork, asyncio.CancelledError):
-            self.state.fail(record, "canceled", "cancelled")
+            self._end(record, "canceled", "cancelled")
             raise
         except UploadError as error:
             raise self._failed(record, error) from error.__cause__
@@ -88,11 +89,8 @@ class UploadRun:
             raise self._failed(record, UploadError(f"{self.collection}: {error}.")) from error
         except Exception as error:
             logger.exception("upload of %s", self.collection)
-            self.state.fail(record, "failed", f"{type(error).__name__}: {error}")
+            self._end(record, "failed", f"{type(error).__name__}: {error}")
             raise
-        self.state.succeed(record, report)
-        if "master" in chosen:
-            self.state.save_master(self.state.new_master(self.plugin.metadata, mapping))
         self._log(f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB)")
         numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
         return {**numbers, "release": release}
@@ -124,7 +122,7 @@ class UploadRun:
         before, after = ({**document, "timestamp": None} for document in (current, new))
         return None if before == after else {"kclass": self.collection, "current": current, "new": new}
 
-    async def _load(self, record: UploadJob, chosen: Steps) -> tuple[WriteReport, dict[str, Any] | None]:
+    async def _load(self, record: UploadJob, chosen: Steps) -> WriteReport:
         folder = record.data_folder or ""
         mapping, calls = await self._describe(record.release, folder)
         if calls is not None and not calls:
@@ -132,11 +130,11 @@ class UploadRun:
         writer = await asyncio.to_thread(self.context.store.writer)
         try:
             await self._parse(writer, [(folder,)] if calls is None else calls, folder, calls is not None)
-            report = await self._finish(writer)
+            master = self.state.new_master(self.plugin.metadata, mapping) if "master" in chosen else None
+            return await self._finish(writer, lambda report: self.state.prepare(record, writer.token, report, master))
         except BaseException:
             await asyncio.shield(asyncio.to_thread(writer.abort))
             raise
-        return report, mapping
 
     async def _describe(
         self, release: str | None, folder: str, *, calls: bool = True
@@ -182,7 +180,7 @@ class UploadRun:
         count: int = await self.job.run(steps.parse, work, description=description, on_progress=report)
         return count
 
-    async def _finish(self, writer: CollectionWriter) -> WriteReport:
+    async def _finish(self, writer: CollectionWriter, prepare: Callable[[WriteReport], None]) -> WriteReport:
         work = Finish(
             collection=self.collection,
             on_duplicates=self.section.duplicates,
@@ -196,6 +194,7 @@ class UploadRun:
             self.context.store,
             writer,
             work,
+            prepare,
             where="thread",
             description=description,
             on_progress=self.tally.sorting(self.collection),
@@ -204,12 +203,31 @@ class UploadRun:
 
     def _failed(self, record: UploadJob, error: UploadError) -> UploadError:
         kept = record.current
-        if kept is not None:
-            error.add(f"The old data is kept ({kept.count:,} documents of release {kept.release}).")
+        old = f"The old data is kept ({kept.count:,} documents of release {kept.release})." if kept else ""
+        swapped = self._swapped(record)
+        if swapped is None:
+            error.add("Whether the new data is in place is not known; the hub looks at its next start.")
         else:
-            error.add("Nothing was stored.")
-        self.state.fail(record, "failed", str(error), error.details)
+            error.add("The new data is in place." if swapped else old or "Nothing was stored.")
+        self._end(record, "failed", str(error), error.details)
         return error
+
+    def _end(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
+        """After an error: one that came behind the swap does not undo it."""
+        swapped = self._swapped(record)
+        if swapped:
+            self.state.succeed(record)
+            return
+        if swapped is not None:
+            record.prepared = None
+        self.state.fail(record, status, error, trace)
+
+    def _swapped(self, record: UploadJob) -> bool | None:
+        """None while the store does not tell."""
+        try:
+            return self.state.in_place(record, self.context.store)
+        except StoreError:
+            return None
 
     def _log(self, text: str) -> None:
         logger.info("%s: %s", self.collection, text)
