@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import CancelledWork, WorkerDied
-from hubkernel.executors.base import OnProgress
-from hubkernel.jobs.context import JobContext, current
+from hubkernel.jobs.context import current
 from hubkernel.pipeline.common import all_or_first_error
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin
 from hubkernel.pipeline.upload import steps
 from hubkernel.pipeline.upload.errors import EmptyUploadError, NotReadyError, UploadError
 from hubkernel.pipeline.upload.models import Describe, Finish, Parse, Status, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.upload.progress import Tally
 from hubkernel.pipeline.upload.state import UploadState, check_metadata, release_of
 from hubkernel.store import CollectionWriter, StoreError, WriteReport
 
@@ -26,32 +26,6 @@ logger = logging.getLogger(__name__)
 MAX_PARTS = 64
 """Parts of one collection at most; more parallel calls than that share parts, in their order."""
 Steps = frozenset[str]
-
-
-class Tally:
-    """The progress of several uploads as one progress of the job: documents so far, and what is being done."""
-
-    def __init__(self) -> None:
-        self.job: JobContext = current()
-        self.documents: dict[tuple[str, int], float] = {}
-
-    def of(self, collection: str, part: int, alone: bool) -> OnProgress:
-        """The callback for one part; called on the hub loop."""
-
-        def report(done: float, total: float | None, message: str) -> None:
-            self.documents[collection, part] = done
-            self.job.progress(sum(self.documents.values()), None, message if alone else f"parsing {collection}")
-
-        return report
-
-    def sorting(self, collection: str) -> OnProgress:
-        """The callback for the rest: documents are all there, what is left is to bring them in order."""
-
-        def report(done: float, total: float | None, message: str) -> None:
-            share = f" {done / total:.0%}" if total else ""
-            self.job.progress(sum(self.documents.values()), None, f"sorting {collection}{share}")
-
-        return report
 
 
 class UploadRun:
@@ -69,6 +43,7 @@ class UploadRun:
         self.job = current()
         self.state = UploadState(context.state, plugin.name, collection)
         self.parser_file = parser_file(plugin.folder, self.section.parser)
+        self.tally.expect(collection, self.state.last_count())
 
     async def run(self, chosen: Steps, force: bool) -> dict[str, Any]:
         """Returns ``{"count", "received", "duplicates", "release"}``."""
@@ -168,6 +143,7 @@ class UploadRun:
             )
             for number, some in enumerate(shares)
         ]
+        self.tally.begin(self.collection, len(works))
         counts = await all_or_first_error([self._parse_part(work, len(works) == 1) for work in works])
         if not sum(counts):
             raise EmptyUploadError(
@@ -175,9 +151,10 @@ class UploadRun:
             )
 
     async def _parse_part(self, work: Parse, alone: bool) -> int:
-        report = self.tally.of(self.collection, work.part, alone)
+        report = self.tally.of(self.collection, work.part)
         description = f"{self.collection}: parse" + ("" if alone else f", part {work.part + 1}")
         count: int = await self.job.run(steps.parse, work, description=description, on_progress=report)
+        self.tally.finish(self.collection, work.part, count)
         return count
 
     async def _finish(self, writer: CollectionWriter, prepare: Callable[[WriteReport], None]) -> WriteReport:

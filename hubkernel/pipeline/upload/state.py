@@ -55,6 +55,12 @@ class UploadState:
         job: dict[str, Any] = document.get("upload", {}).get("jobs", {}).get(self._collection, {})
         return job
 
+    def last_count(self) -> int | None:
+        """How many documents the parser gave last time, as far as it is known."""
+        job = self.load()
+        count: int | None = job.get("received") or (job.get("current") or {}).get("count")
+        return count
+
     def begin(self, release: str | None, folder: str, job: int | None) -> UploadJob:
         """Status ``uploading``; what stood in the collection before stays in ``current``."""
         before = self.load()
