@@ -7,6 +7,7 @@ as long as it is connected. There is one hub, or one connection to it, a process
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures.thread  # noqa: F401 - its exit handler must be registered before ours, to run after it
 import os
 import threading
@@ -111,5 +112,7 @@ def _connect(home: HubHome, placement: str, door: str) -> _Open:
     return _Open(RemoteHub(str(home), find, finder.discover, door=door), None, os.getpid())
 
 
-# An ordinary atexit function comes too late: by then no thread pool takes work, and ending a job needs one.
-threading._register_atexit(disconnect)  # type: ignore[attr-defined]
+# An ordinary atexit function comes too late: by then no thread pool takes work, and ending a job needs one. Nothing
+# public runs as early as the pools' own handler (a thread that joins the main one races with it). On a Python without
+# this function running jobs would be left as a kill leaves them: marked as interrupted at the next start.
+getattr(threading, "_register_atexit", atexit.register)(disconnect)

@@ -66,3 +66,15 @@ def mongod_url(shared_root: Path) -> Iterator[str]:
             yield url
     except ServiceMissingError as error:
         missing(error)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(shared_root: Path) -> Iterator[str]:
+    """A real Elasticsearch: ``$HUBKERNEL_TEST_ELASTICSEARCH``, or that of the pinned wheel, one a session."""
+    from tests.services import elasticsearch
+
+    try:
+        with elasticsearch.shared(shared_root) as url:
+            yield url
+    except ServiceMissingError as error:
+        missing(error)

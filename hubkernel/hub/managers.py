@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
     from hubkernel.jobs.manager import JobManager
     from hubkernel.pipeline.plugins import Plugin, PluginManager
-    from hubkernel.store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -132,40 +131,21 @@ def _without_poll(server: HubServer, stage: str, args: dict[str, Any]) -> dict[s
 
 
 def repair(server: HubServer) -> list[str]:
-    """Set what a dead hub left as running (downloading, uploading, building) to ``canceled``; returns what it was.
+    """Set what a dead hub left as running (downloading, uploading, building) to what is true: ``canceled``, or
+    ``success`` if only the record of it was missing. Returns what was done, in words.
 
     What a living process of another hub does is left alone.
     """
-    state = server.state
+    from hubkernel.pipeline.build.state import recover as recover_builds
+    from hubkernel.pipeline.upload.state import recover as recover_uploads
+
+    state, store = server.state, server.context.store
     dumps = server.managers.get("dump_manager")
-    repaired = [f"dump of {name}" for name in dumps.clean_stale_status()] if dumps is not None else []
-    for document in state.collection("src_dump").find({"upload.jobs": {"$exists": True}}):
-        repaired += _repair_uploads(state, document)
-    for document in state.collection("src_build").find({"jobs.status": "building"}):
-        repaired += _repair_build(state, document)
+    repaired = [f"dump of {name}: canceled" for name in dumps.clean_stale_status()] if dumps is not None else []
+    repaired += recover_uploads(state, store, _lives) + recover_builds(state, store, _lives)
     if repaired:
-        log.warning("canceled, since the hub ended while they ran: %s", ", ".join(repaired))
+        log.warning("the hub ended while they ran: %s", "; ".join(repaired))
     return repaired
-
-
-def _repair_uploads(state: StateStore, document: dict[str, Any]) -> list[str]:
-    jobs = document["upload"]["jobs"]
-    stale = [name for name, job in jobs.items() if job.get("status") == "uploading" and not _lives(job.get("pid"))]
-    for name in stale:
-        jobs[name]["status"] = "canceled"
-    if stale:
-        state.collection("src_dump").update_one({"_id": document["_id"]}, {"$set": {"upload.jobs": jobs}})
-    return [f"upload of {name}" for name in stale]
-
-
-def _repair_build(state: StateStore, document: dict[str, Any]) -> list[str]:
-    jobs = document["jobs"]
-    stale = [job for job in jobs if job.get("status") == "building" and not _lives(job.get("pid"))]
-    for job in stale:
-        job["status"] = "canceled"
-    if stale:
-        state.collection("src_build").update_one({"_id": document["_id"]}, {"$set": {"jobs": jobs}})
-    return [f"build {document['_id']}"] if stale else []
 
 
 def _lives(pid: Any) -> bool:

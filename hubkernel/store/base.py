@@ -190,6 +190,12 @@ class DocumentStore(ABC):
         return name in self.names()
 
     @abstractmethod
+    def token(self, name: str) -> str | None:
+        """That of the writer whose commit made what is called ``name`` now; None if nothing is. Tells after a crash
+        whether a commit has happened.
+        """
+
+    @abstractmethod
     def writer(self) -> CollectionWriter: ...
 
     @abstractmethod

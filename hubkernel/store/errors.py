@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class StoreError(Exception):
     """Base of all store errors."""
@@ -37,10 +39,29 @@ class DocumentTooLargeError(InvalidDocumentError):
 class DuplicateIdError(StoreError):
     """Two documents have one ``_id`` where the policy is ``error``. ``ids`` holds up to ten examples, ``count`` all."""
 
+    EXAMPLES = 10
+
     def __init__(self, message: str, *, ids: tuple[str, ...] = (), count: int = 0) -> None:
         super().__init__(message)
         self.ids = ids
         self.count = count
+
+    @classmethod
+    def among(cls, ids: Iterable[str], count: int) -> DuplicateIdError:
+        """Of documents written together; ``ids`` are :attr:`EXAMPLES` of them, or all."""
+        examples = tuple(ids)
+        more = ", ..." if count > len(examples) else ""
+        return cls(
+            f"{count:,} documents have the _id of another one: {', '.join(map(repr, examples))}{more}; "
+            "make the ids unique or choose the policy ignore, last or merge",
+            ids=examples,
+            count=count,
+        )
+
+    @classmethod
+    def taken(cls, collection: str, doc_id: object) -> DuplicateIdError:
+        """Of a document whose ``_id`` is there already."""
+        return cls(f"{collection} has a document {doc_id!r} already", ids=(str(doc_id),), count=1)
 
 
 class StoreFullError(StoreError, OSError):

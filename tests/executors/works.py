@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,31 @@ def collector(worker: Worker) -> tuple[bool, int]:
     return gc.isenabled(), gc.get_freeze_count()
 
 
-def cycles(worker: Worker, megabytes: int) -> int:
-    """Make so much cyclic garbage, then give the peak of the process's resident memory in bytes."""
-    import resource
+class Cycle:
+    """A megabyte that only the cyclic collector frees."""
 
-    for _ in range(megabytes):
-        part: list[Any] = [bytearray(1 << 20)]
-        part.append(part)
-        time.sleep(0.002)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def __init__(self) -> None:
+        self.me = self
+        self.load = bytearray(1 << 20)
+
+
+def freed_cycles(worker: Worker, times: int) -> int:
+    """Make garbage until the first piece of it is gone, so many times; returns the pieces made in all.
+
+    It goes slowly on once there is plenty: on a busy machine the collector may come late, and what it took for the
+    memory that the work needs may have been some of the garbage.
+    """
+    made = 0
+    for _ in range(times):
+        first = weakref.ref(Cycle())
+        own = 1
+        while first() is not None:
+            Cycle()
+            own += 1
+            time.sleep(0.002 if own < 100 else 0.05)
+            worker.check()
+        made += own
+    return made
 
 
 def signals(worker: Worker) -> bool:

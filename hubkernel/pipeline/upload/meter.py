@@ -15,12 +15,22 @@ class InputMeter:
         self.folder = f"{Path(folder).resolve()}{os.sep}"
         self.total = _size(self.folder)
         self._seen: dict[str, int] = {}
+        self._expected: float | None = None
 
     def read(self) -> int:
         """Look again. A file that was closed in between counts as far as it was last seen."""
         for path, position in self._positions():
             self._seen[path] = max(position, self._seen.get(path, 0))
         return min(sum(self._seen.values()), self.total)
+
+    def expected(self, count: int) -> float | None:
+        """How many documents the folder has, if ``count`` of them came from what has been read; None if that tells
+        nothing. When all is read, what was expected last stands: the last buffer is still to be parsed.
+        """
+        read = self.read()
+        if 0 < read < self.total:
+            self._expected = count * self.total / read
+        return None if self._expected is None else max(self._expected, count)
 
     def _positions(self) -> list[tuple[str, int]]:
         found = []

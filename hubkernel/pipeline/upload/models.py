@@ -25,6 +25,22 @@ class Loaded(BaseModel):
     uploaded_at: datetime
 
 
+class Prepared(BaseModel):
+    """What an upload comes to once its collection is in place. Written before that happens: after a hub died at the
+    moment of the swap, this and the store tell what is true.
+    """
+
+    token: str
+    """Of the writer of the collection."""
+    at: datetime
+    count: int
+    received: int
+    duplicates: int
+    bytes: int
+    master: dict[str, Any] | None = None
+    """What ``src_master`` is to be, if that is a step of the upload."""
+
+
 class UploadJob(BaseModel):
     """``src_dump.upload.jobs.<collection>``: the last upload of one collection."""
 
@@ -48,6 +64,8 @@ class UploadJob(BaseModel):
     err: str | None = None
     tb: str | None = None
     current: Loaded | None = None
+    prepared: Prepared | None = None
+    """While it is not known whether the collection was swapped."""
 
 
 @dataclass(frozen=True, slots=True)

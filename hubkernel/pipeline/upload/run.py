@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import CancelledWork, WorkerDied
-from hubkernel.executors.base import OnProgress
-from hubkernel.jobs.context import JobContext, current
+from hubkernel.jobs.context import current
 from hubkernel.pipeline.common import all_or_first_error
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin
 from hubkernel.pipeline.upload import steps
 from hubkernel.pipeline.upload.errors import EmptyUploadError, NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Describe, Finish, Parse, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.upload.models import Describe, Finish, Parse, Status, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.upload.progress import Tally
 from hubkernel.pipeline.upload.state import UploadState, check_metadata, release_of
 from hubkernel.store import CollectionWriter, StoreError, WriteReport
 
@@ -26,32 +26,6 @@ logger = logging.getLogger(__name__)
 MAX_PARTS = 64
 """Parts of one collection at most; more parallel calls than that share parts, in their order."""
 Steps = frozenset[str]
-
-
-class Tally:
-    """The progress of several uploads as one progress of the job: documents so far, and what is being done."""
-
-    def __init__(self) -> None:
-        self.job: JobContext = current()
-        self.documents: dict[tuple[str, int], float] = {}
-
-    def of(self, collection: str, part: int, alone: bool) -> OnProgress:
-        """The callback for one part; called on the hub loop."""
-
-        def report(done: float, total: float | None, message: str) -> None:
-            self.documents[collection, part] = done
-            self.job.progress(sum(self.documents.values()), None, message if alone else f"parsing {collection}")
-
-        return report
-
-    def sorting(self, collection: str) -> OnProgress:
-        """The callback for the rest: documents are all there, what is left is to bring them in order."""
-
-        def report(done: float, total: float | None, message: str) -> None:
-            share = f" {done / total:.0%}" if total else ""
-            self.job.progress(sum(self.documents.values()), None, f"sorting {collection}{share}")
-
-        return report
 
 
 class UploadRun:
@@ -69,6 +43,7 @@ class UploadRun:
         self.job = current()
         self.state = UploadState(context.state, plugin.name, collection)
         self.parser_file = parser_file(plugin.folder, self.section.parser)
+        self.tally.expect(collection, self.state.last_count())
 
     async def run(self, chosen: Steps, force: bool) -> dict[str, Any]:
         """Returns ``{"count", "received", "duplicates", "release"}``."""
@@ -78,9 +53,10 @@ class UploadRun:
             return await self._refresh(chosen, release, folder)
         record = self.state.begin(release, folder, self.job.id)
         try:
-            report, mapping = await self._load(record, chosen)
+            report = await self._load(record, chosen)
+            self.state.succeed(record)
         except (CancelledWork, asyncio.CancelledError):
-            self.state.fail(record, "canceled", "cancelled")
+            self._end(record, "canceled", "cancelled")
             raise
         except UploadError as error:
             raise self._failed(record, error) from error.__cause__
@@ -88,11 +64,8 @@ class UploadRun:
             raise self._failed(record, UploadError(f"{self.collection}: {error}.")) from error
         except Exception as error:
             logger.exception("upload of %s", self.collection)
-            self.state.fail(record, "failed", f"{type(error).__name__}: {error}")
+            self._end(record, "failed", f"{type(error).__name__}: {error}")
             raise
-        self.state.succeed(record, report)
-        if "master" in chosen:
-            self.state.save_master(self.state.new_master(self.plugin.metadata, mapping))
         self._log(f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB)")
         numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
         return {**numbers, "release": release}
@@ -124,7 +97,7 @@ class UploadRun:
         before, after = ({**document, "timestamp": None} for document in (current, new))
         return None if before == after else {"kclass": self.collection, "current": current, "new": new}
 
-    async def _load(self, record: UploadJob, chosen: Steps) -> tuple[WriteReport, dict[str, Any] | None]:
+    async def _load(self, record: UploadJob, chosen: Steps) -> WriteReport:
         folder = record.data_folder or ""
         mapping, calls = await self._describe(record.release, folder)
         if calls is not None and not calls:
@@ -132,11 +105,11 @@ class UploadRun:
         writer = await asyncio.to_thread(self.context.store.writer)
         try:
             await self._parse(writer, [(folder,)] if calls is None else calls, folder, calls is not None)
-            report = await self._finish(writer)
+            master = self.state.new_master(self.plugin.metadata, mapping) if "master" in chosen else None
+            return await self._finish(writer, lambda report: self.state.prepare(record, writer.token, report, master))
         except BaseException:
             await asyncio.shield(asyncio.to_thread(writer.abort))
             raise
-        return report, mapping
 
     async def _describe(
         self, release: str | None, folder: str, *, calls: bool = True
@@ -170,6 +143,7 @@ class UploadRun:
             )
             for number, some in enumerate(shares)
         ]
+        self.tally.begin(self.collection, len(works))
         counts = await all_or_first_error([self._parse_part(work, len(works) == 1) for work in works])
         if not sum(counts):
             raise EmptyUploadError(
@@ -177,12 +151,13 @@ class UploadRun:
             )
 
     async def _parse_part(self, work: Parse, alone: bool) -> int:
-        report = self.tally.of(self.collection, work.part, alone)
+        report = self.tally.of(self.collection, work.part)
         description = f"{self.collection}: parse" + ("" if alone else f", part {work.part + 1}")
         count: int = await self.job.run(steps.parse, work, description=description, on_progress=report)
+        self.tally.finish(self.collection, work.part, count)
         return count
 
-    async def _finish(self, writer: CollectionWriter) -> WriteReport:
+    async def _finish(self, writer: CollectionWriter, prepare: Callable[[WriteReport], None]) -> WriteReport:
         work = Finish(
             collection=self.collection,
             on_duplicates=self.section.duplicates,
@@ -196,6 +171,7 @@ class UploadRun:
             self.context.store,
             writer,
             work,
+            prepare,
             where="thread",
             description=description,
             on_progress=self.tally.sorting(self.collection),
@@ -204,12 +180,31 @@ class UploadRun:
 
     def _failed(self, record: UploadJob, error: UploadError) -> UploadError:
         kept = record.current
-        if kept is not None:
-            error.add(f"The old data is kept ({kept.count:,} documents of release {kept.release}).")
+        old = f"The old data is kept ({kept.count:,} documents of release {kept.release})." if kept else ""
+        swapped = self._swapped(record)
+        if swapped is None:
+            error.add("Whether the new data is in place is not known; the hub looks at its next start.")
         else:
-            error.add("Nothing was stored.")
-        self.state.fail(record, "failed", str(error), error.details)
+            error.add("The new data is in place." if swapped else old or "Nothing was stored.")
+        self._end(record, "failed", str(error), error.details)
         return error
+
+    def _end(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
+        """After an error: one that came behind the swap does not undo it."""
+        swapped = self._swapped(record)
+        if swapped:
+            self.state.succeed(record)
+            return
+        if swapped is not None:
+            record.prepared = None
+        self.state.fail(record, status, error, trace)
+
+    def _swapped(self, record: UploadJob) -> bool | None:
+        """None while the store does not tell."""
+        try:
+            return self.state.in_place(record, self.context.store)
+        except StoreError:
+            return None
 
     def _log(self, text: str) -> None:
         logger.info("%s: %s", self.collection, text)

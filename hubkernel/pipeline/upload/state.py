@@ -6,15 +6,15 @@ A job tells of the last attempt; its ``current`` block tells what stands in the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.merge import MergeOptions
 from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Loaded, Status, UploadJob
-from hubkernel.store import StateStore, WriteReport
+from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, UploadJob
+from hubkernel.store import DocumentStore, StateStore, WriteReport
 
 MERGERS = ("upsert", "merge_struct")
 ROOT_KEYS = ("merger", "merger_kwargs", "mapper")
@@ -55,6 +55,12 @@ class UploadState:
         job: dict[str, Any] = document.get("upload", {}).get("jobs", {}).get(self._collection, {})
         return job
 
+    def last_count(self) -> int | None:
+        """How many documents the parser gave last time, as far as it is known."""
+        job = self.load()
+        count: int | None = job.get("received") or (job.get("current") or {}).get("count")
+        return count
+
     def begin(self, release: str | None, folder: str, job: int | None) -> UploadJob:
         """Status ``uploading``; what stood in the collection before stays in ``current``."""
         before = self.load()
@@ -72,22 +78,58 @@ class UploadState:
         self._write(record, pull="upload")
         return record
 
-    def succeed(self, record: UploadJob, report: WriteReport) -> None:
-        now = datetime.now(UTC)
+    def prepare(self, record: UploadJob, token: str, report: WriteReport, master: dict[str, Any] | None) -> None:
+        """To be called between the seal and the commit of the writer ``token``."""
+        record.prepared = Prepared(
+            token=token,
+            at=datetime.now(UTC),
+            count=report.documents,
+            received=report.received,
+            duplicates=report.duplicates,
+            bytes=report.bytes,
+            master=master,
+        )
+        self._write(record)
+
+    def in_place(self, record: UploadJob, store: DocumentStore) -> bool:
+        """Whether the collection is what this upload made, however it ended."""
+        return record.prepared is not None and store.token(self._collection) == record.prepared.token
+
+    def succeed(self, record: UploadJob) -> None:
+        """What was prepared has happened."""
+        made = record.prepared
+        assert made is not None
+        if made.master is not None:
+            self.save_master(made.master)
         record.last_success = record.started_at
-        record.count, record.received, record.duplicates = report.documents, report.received, report.duplicates
+        record.count, record.received, record.duplicates = made.count, made.received, made.duplicates
         record.current = Loaded(
             release=record.release,
             data_folder=record.data_folder or "",
-            count=report.documents,
-            bytes=report.bytes,
-            uploaded_at=now,
+            count=made.count,
+            bytes=made.bytes,
+            uploaded_at=made.at,
         )
-        self._end(record, "success", now)
+        record.prepared = None
+        self._end(record, "success", made.at)
 
     def fail(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
+        """Nothing was swapped; if that is not known, what was prepared stays for :func:`recover`."""
         record.err, record.tb = error, trace or None
         self._end(record, status, datetime.now(UTC))
+
+    def settle(self, store: DocumentStore) -> Status:
+        """After the death of the hub: the status that is true."""
+        job = self.load()
+        if job.get("prepared") and self.in_place(record := UploadJob.model_validate(job), store):
+            self.succeed(record)
+            return "success"
+        job.update(prepared=None, pid=None)
+        if job["status"] == "uploading":
+            job.update(status="canceled", err="the hub ended during the upload")
+        self._documents.update_one({"_id": self._source}, {"$set": {f"upload.jobs.{self._collection}": job}})
+        status: Status = job["status"]
+        return status
 
     def _end(self, record: UploadJob, status: Status, now: datetime) -> None:
         seconds = (now - record.started_at).total_seconds()
@@ -120,6 +162,20 @@ class UploadState:
 
     def save_master(self, document: Mapping[str, Any]) -> None:
         self._master.replace_one({"_id": self._collection}, document, upsert=True)
+
+
+def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None], bool]) -> list[str]:
+    """Call at start: what a dead hub left as ``uploading`` becomes ``success`` if its collection is in place, else
+    ``canceled``. Returns what was done, in words. ``lives(pid)`` tells of another hub at work.
+    """
+    done = []
+    for document in state["src_dump"].find({"upload.jobs": {"$exists": True}}):
+        for collection, job in document["upload"]["jobs"].items():
+            unsettled = job.get("status") == "uploading" or job.get("prepared") is not None
+            if unsettled and not lives(job.get("pid")):
+                uploads = UploadState(state, document["_id"], collection)
+                done.append(f"upload of {collection}: {uploads.settle(store)}")
+    return done
 
 
 def check_metadata(metadata: Mapping[str, Any], manifest: str) -> None:

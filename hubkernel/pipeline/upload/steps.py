@@ -59,9 +59,16 @@ def _bad_document(error: InvalidDocumentError, documents: DocumentStream, work: 
     )
 
 
-def finish(worker: Worker, store: DocumentStore, writer: CollectionWriter, work: Finish) -> WriteReport:
+def finish(
+    worker: Worker,
+    store: DocumentStore,
+    writer: CollectionWriter,
+    work: Finish,
+    prepare: Callable[[WriteReport], None],
+) -> WriteReport:
     """Settle duplicates and put the new collection in the place of the old one, which becomes an archive.
 
+    ``prepare`` is called in between, in this thread: nothing can fail after it but the swap itself and what follows it.
     Raises :class:`DuplicateDocumentsError`, or :class:`UploadError` if documents cannot be merged.
     """
     fold = _fold(work) if work.on_duplicates is Duplicate.MERGE else None
@@ -72,6 +79,7 @@ def finish(worker: Worker, store: DocumentStore, writer: CollectionWriter, work:
     except DuplicateIdError as error:
         raise _duplicates(error, work) from None
     worker.check()
+    prepare(report)
     writer.commit(work.collection, archive=archive_name(work.collection) if work.keep_archive else None)
     prune_archives(store, work.collection, work.keep_archive)
     return report

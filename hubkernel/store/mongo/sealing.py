@@ -23,7 +23,6 @@ _BUCKET_BYTES = 1024 * 1024
 _IDS_AT_ONCE = 100_000
 _BATCH_IDS = 500
 _BATCH_BYTES = 16 * 1024 * 1024
-_EXAMPLES = 10
 
 
 class Sealing:
@@ -58,14 +57,14 @@ class Sealing:
             for doc_id, stored, versions in few:
                 surplus += len(versions) - 1
                 if len(versions) > 1:
-                    examples = [*examples, doc_id][:_EXAMPLES]
+                    examples = [*examples, doc_id][: DuplicateIdError.EXAMPLES]
                 winner = _winner(policy, fold, doc_id, sorted(versions))
                 if winner != stored:
                     changes.append((doc_id, winner))
             if changes and not (surplus and policy is Duplicate.ERROR):
                 self._replace(changes)
         if surplus and policy is Duplicate.ERROR:
-            raise _duplicate_error(examples, surplus)
+            raise DuplicateIdError.among(examples, surplus)
         return surplus
 
     def _groups(self) -> Iterator[list[tuple[str, bytes | None, list[Version]]]]:
@@ -143,16 +142,6 @@ class Sealing:
 def _lost(documents: int) -> StoreError:
     return StoreError(
         f"the server lost {documents:,} documents that it had accepted (did it fail over?): load them again"
-    )
-
-
-def _duplicate_error(examples: list[str], surplus: int) -> DuplicateIdError:
-    more = ", ..." if surplus > len(examples) else ""
-    return DuplicateIdError(
-        f"{surplus:,} documents have the _id of another one: {', '.join(map(repr, examples))}{more}; "
-        "make the ids unique or choose the policy ignore, last or merge",
-        ids=tuple(examples),
-        count=surplus,
     )
 
 

@@ -220,8 +220,7 @@ class MongoStateCollection(StateCollection):
                 return write()
             except OperationFailure as error:
                 if error.code == DUPLICATE_KEY:
-                    message = f"{self.name} has a document {doc_id!r} already"
-                    raise DuplicateIdError(message, ids=(str(doc_id),), count=1) from None
+                    raise DuplicateIdError.taken(self.name, doc_id) from None
                 if error.code in _DOES_NOT_FIT and error.code not in TOO_LARGE:
                     raise UpdateError(f"{self.name}: {_reason(error)}") from None
                 raise

@@ -30,6 +30,10 @@ class MongoStore(DocumentStore):
             )
         return MongoCollection(self._connection, self._catalog, name)
 
+    def token(self, name: str) -> str | None:
+        entry = self._catalog.read().find(name)
+        return None if entry is None else entry.token
+
     def writer(self) -> MongoWriter:
         return MongoWriter(self._connection, self._catalog)
 

@@ -28,7 +28,6 @@ _HOLES = 10
 """The file is written anew if one row in so many was a duplicate: the space of deleted rows would stay in it."""
 _STEPS = 200_000
 """Steps of SQLite's machine between two calls of ``progress``: some ten milliseconds."""
-_EXAMPLES = 10
 
 
 class Sealing:
@@ -160,14 +159,8 @@ def _falls(tallies: list[Tally]) -> int:
 
 
 def _duplicate_error(conn: sqlite3.Connection, duplicates: int) -> DuplicateIdError:
-    ids = tuple(doc_id for (doc_id,) in conn.execute("SELECT id FROM twice ORDER BY id LIMIT ?", (_EXAMPLES,)))
-    more = ", ..." if duplicates > len(ids) else ""
-    return DuplicateIdError(
-        f"{duplicates:,} documents have the _id of another one: {', '.join(map(repr, ids))}{more}; "
-        "make the ids unique or choose the policy ignore, last or merge",
-        ids=ids,
-        count=duplicates,
-    )
+    found = conn.execute("SELECT id FROM twice ORDER BY id LIMIT ?", (DuplicateIdError.EXAMPLES,))
+    return DuplicateIdError.among((doc_id for (doc_id,) in found), duplicates)
 
 
 def _sync(path: Path) -> None:

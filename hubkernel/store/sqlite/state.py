@@ -193,8 +193,7 @@ class SQLiteStateCollection(StateCollection):
         try:
             conn.execute("INSERT INTO documents(collection, id, document) VALUES(?,?,?)", (self.name, doc_id, data))
         except sqlite3.IntegrityError:
-            message = f"{self.name} has a document {doc_id!r} already"
-            raise DuplicateIdError(message, ids=(str(doc_id),), count=1) from None
+            raise DuplicateIdError.taken(self.name, doc_id) from None
         return doc_id, data
 
     def _store(self, conn: sqlite3.Connection, seq: int, document: Document) -> tuple[str | int, bytes]:

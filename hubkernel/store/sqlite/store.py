@@ -30,10 +30,13 @@ class SQLiteStore(DocumentStore):
         return SQLiteCollection(self._folder, name)
 
     def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.token(name) is not None
+
+    def token(self, name: str) -> str | None:
         try:
-            return isinstance(name, str) and self._folder.entry(name) is not None
+            return self._folder.entry(name).token
         except NoSuchCollectionError:
-            return False
+            return None
 
     def writer(self) -> SQLiteWriter:
         return SQLiteWriter(self._folder)

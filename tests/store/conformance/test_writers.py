@@ -51,6 +51,21 @@ def test_a_swap_drops_or_archives_what_was_there(store: DocumentStore) -> None:
     assert store.names() == ["genes", "genes_old", "new"]
 
 
+def test_a_name_tells_which_writer_made_it(store: DocumentStore) -> None:
+    assert store.token("genes") is None
+    first, second = store.writer(), store.writer()
+    for writer in (first, second):
+        writer.seal()
+    assert store.token("genes") is None
+    first.commit("genes")
+    assert store.token("genes") == first.token
+    second.commit("genes", archive="genes_old")
+    assert (store.token("genes"), store.token("genes_old")) == (second.token, first.token)
+    store.rename("genes", "kept")
+    store.drop("genes_old")
+    assert [store.token(name) for name in ("genes", "genes_old", "kept")] == [None, None, second.token]
+
+
 def test_an_archive_that_exists_is_not_overwritten(store: DocumentStore) -> None:
     load(store, "genes", [{"_id": "v1"}])
     load(store, "taken", [{"_id": "t"}])
