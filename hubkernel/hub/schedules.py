@@ -383,7 +383,7 @@ class Schedules:
 
     async def _run(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Until the job that it starts has ended, so that runs never overlap."""
-        result = await finish(self.server.launch(name, *args, **kwargs))
+        result = await finish(await asyncio.to_thread(self.server.launch, name, *args, **kwargs))
         if (future := getattr(result, "future", None)) is not None:
             return await asyncio.wrap_future(future)
         return result
