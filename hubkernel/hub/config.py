@@ -177,6 +177,11 @@ class HubConfig(BaseModel):
     skip_dumper_schedule: bool = _setting(
         False, "Schedules", "Do not run dumps by the schedules of their sources.", old="SKIP_DUMPER_SCHEDULE"
     )
+    upload_poll: str | None = _setting(
+        None,
+        "Schedules",
+        "Cron by which a hub without a script of its own uploads what was dumped; unset: it leaves that to its users.",
+    )
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
@@ -261,7 +266,7 @@ class HubConfig(BaseModel):
                 raise ValueError(f"no time zone {zone!r}; write it as Europe/Berlin or UTC") from None
         return zone
 
-    @field_validator("upgrade_check")
+    @field_validator("upgrade_check", "upload_poll")
     @classmethod
     def _is_a_cron(cls, cron: str | None) -> str | None:
         if cron is not None:

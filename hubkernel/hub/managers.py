@@ -98,7 +98,7 @@ def make_upload_manager(server: HubServer) -> Any:
     """The uploads; ``poll_schedule`` among the arguments is for the hub, which polls."""
     from hubkernel.pipeline.upload import UploadManager
 
-    args = _without_poll(server, "upload", server.mixargs("upload"))
+    args = _without_poll(server, "upload", server.mixargs("upload"), server.config.upload_poll)
     return UploadManager(server.context, server.plugins, **args)
 
 
@@ -125,8 +125,8 @@ def make_index_manager(server: HubServer) -> Any:
     return IndexManager(server.context, **_without_poll(server, "index", args))
 
 
-def _without_poll(server: HubServer, stage: str, args: dict[str, Any]) -> dict[str, Any]:
-    server.poll_schedules[stage] = args.pop("poll_schedule", None)
+def _without_poll(server: HubServer, stage: str, args: dict[str, Any], otherwise: str | None = None) -> dict[str, Any]:
+    server.poll_schedules[stage] = args.pop("poll_schedule", None) or otherwise
     return args
 
 

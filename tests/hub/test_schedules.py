@@ -217,6 +217,13 @@ def test_what_was_missed_while_the_hub_was_off(
     assert shown(third, 1)["runs"] == expected, "it is made up for once"
 
 
+def test_a_hub_without_a_script_uploads_by_itself_if_it_is_told_to(open_hub: Open) -> None:
+    server = open_hub()
+    assert "poll:upload" not in server.schedules.entries
+    server.shutdown()
+    assert shown(open_hub(upload_poll="*/5 * * * *"), "poll:upload")["cron"] == "*/5 * * * *"
+
+
 def test_the_time_zone(open_hub: Open) -> None:
     server = open_hub(time_zone="Asia/Tokyo")
     done(server, "schedule", "0 9 * * *", "status")
