@@ -46,9 +46,9 @@ def iso(moment: float | None, precision: str = "seconds") -> str | None:
 class HubCron(aiocron.Cron):  # type: ignore[misc]
     """Calls ``func`` on the hub loop by a cron of 5 or 6 fields (seconds last), in the time zone ``tz`` or local time.
 
-    A run that still goes on when the next is due makes that one be skipped, with a warning. An error is logged and
-    given to ``on_error``; the schedule goes on. Each next time is counted from the wall clock, so that a clock that is
-    set forward or back shifts nothing for good. May be made and stopped from any thread.
+    A run that still goes on when the next is due makes that one be skipped, with a warning and ``on_skip``. An error is
+    logged and given to ``on_error``; the schedule goes on. Each next time is counted from the wall clock, so that a
+    clock that is set forward or back shifts nothing for good. May be made and stopped from any thread.
     """
 
     def __init__(
@@ -60,10 +60,12 @@ class HubCron(aiocron.Cron):  # type: ignore[misc]
         *,
         loop: asyncio.AbstractEventLoop,
         on_error: Callable[[str, BaseException], None] | None = None,
+        on_skip: Callable[[str], object] | None = None,
         tz: tzinfo | None = None,
         start: bool = True,
     ) -> None:
         self.expression = check_cron(spec)
+        self.on_skip = on_skip
         self.on_error = on_error
         self.runs = 0
         self.skipped = 0
@@ -89,6 +91,8 @@ class HubCron(aiocron.Cron):  # type: ignore[misc]
         if self.running:
             self.skipped += 1
             log.warning("%s is still running: the run that is due now is skipped", self)
+            if self.on_skip is not None:
+                self.on_skip(str(self))
             return
         # In a context of its own: whoever made the schedule is not the cause of what it starts.
         self._task = self.loop.create_task(self._run(*args, **kwargs), context=contextvars.Context())

@@ -174,6 +174,7 @@ class Schedules:
                 None if entry.remembered else entry.kwargs,
                 loop=self.server.loop,
                 on_error=self._failed,
+                on_skip=lambda what: self.server.bus.publish("schedule", what, "skipped"),
                 tz=ZoneInfo(zone) if zone else None,
                 start=not entry.paused,
             )
