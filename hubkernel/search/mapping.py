@@ -185,8 +185,7 @@ class Mapping:
         json_type = self._json_type(value)
         for template in self._templates():
             if _applies(template, path, json_type):
-                made: Definition = _instance(template["mapping"], path, json_type)
-                return made
+                return _instance(template["mapping"], path, json_type)
         if json_type == "object":
             return None
         if json_type == "string":
@@ -287,12 +286,17 @@ def _matches(name: str, patterns: str | list[str], regex: bool) -> bool:
     return any(fnmatch.fnmatchcase(name, p) for p in every)
 
 
-def _instance(definition: Any, path: str, json_type: str) -> Any:
+def _instance(definition: Definition, path: str, json_type: str) -> Definition:
+    made: Definition = _filled(definition, path, json_type)
+    if json_type != "object" and "type" not in made and "properties" not in made:
+        return {"type": _default_type(json_type), **made}
+    return made
+
+
+def _filled(definition: Any, path: str, json_type: str) -> Any:
+    """A template with its placeholders replaced, in multi-fields too."""
     if isinstance(definition, dict):
-        made = {key: _instance(value, path, json_type) for key, value in definition.items()}
-        if json_type != "object" and "type" not in made and "properties" not in made:
-            return made if not definition or "type" in definition else {"type": _default_type(json_type), **made}
-        return made
+        return {key: _filled(value, path, json_type) for key, value in definition.items()}
     if isinstance(definition, str):
         text = definition.replace("{dynamic_type}", _default_type(json_type))
         return text.replace("{name}", path.rpartition(".")[2])

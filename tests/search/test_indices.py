@@ -176,6 +176,19 @@ def test_dynamic_templates_by_name(bench: Bench) -> None:
     assert properties(bench, index)["raw"]["properties"]["x"]["type"] == "long"
 
 
+def test_dynamic_templates_with_multi_fields_or_without_a_type(bench: Bench) -> None:
+    mapping = {"type": "text", "fields": {"raw": {"type": "keyword"}, "{name}": {"type": "keyword", "ignore_above": 2}}}
+    templates = [
+        {"strings": {"match": "s*", "match_mapping_type": "string", "mapping": mapping}},
+        {"empty": {"match": "e*", "mapping": {}}},
+    ]
+    index = bench.index({"1": {"s1": "Hello There", "e1": 7, "e2": "ab cd"}}, mappings={"dynamic_templates": templates})
+    made = properties(bench, index)
+    assert made["s1"]["fields"]["raw"] == {"type": "keyword"}
+    assert (made["e1"]["type"], made["e2"]["type"]) == ("long", "text")
+    assert bench.found({"term": {"s1.raw": "Hello There"}}, index) == bench.found({"match": {"s1": "there"}}, index)
+
+
 def test_strict(bench: Bench) -> None:
     index = bench.index(mappings={"dynamic": "strict", "properties": {"a": {"type": "keyword"}}})
     with pytest.raises(BadRequestError, match="strict_dynamic_mapping_exception"):
