@@ -113,6 +113,7 @@ class FakeServer:
         self.commands = HubCommands()
         self.extra_commands = HiddenCommands()
         self.launcher = Launcher(self)  # type: ignore[arg-type]
+        self.audited: list[tuple[Any, str, str]] = []
         self._fill()
 
     def _fill(self) -> None:
@@ -171,6 +172,9 @@ class FakeServer:
             documents=untracked(self._documents),
             count=untracked(self._count),
         )
+
+    def audit(self, caller: Any, text: str, outcome: str) -> None:
+        self.audited.append((caller, text, outcome))
 
     def _documents(
         self,

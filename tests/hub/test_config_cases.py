@@ -328,9 +328,16 @@ def test_core_c69_a_source_is_changed_when_it_is_loaded(hub: LocalHub) -> None:
     hub.call("setconf", "colors.DISABLED", "true")
     hub.call("reload")
     assert (download()["schedule"]["cron"], download()["disabled"]) == ("0 9 * * *", True)
-    hub.call("setconf", "colors.SCHEDULE", "sometimes")
-    hub.call("setconf", "colors.SCHEDUL", "0 9 * * *")
+    for name, value, says in (
+        ("colors.SCHEDULE", "sometimes", "colors.SCHEDULE: .*cron"),
+        ("colors.SCHEDUL", "0 9 * * *", "colors.SCHEDUL: no such key; did you mean 'schedule'"),
+        ("colours.SCHEDULE", "0 9 * * *", "no class or source 'colours'; did you mean 'colors'"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            hub.call("setconf", name, value)
     hub.call("resetconf", "colors.DISABLED")
+    for name, value in (("colors.SCHEDULE", "sometimes"), ("colors.SCHEDUL", "0 9 * * *")):  # by another version, say
+        hub.server.config.store(hub.server.state, name, value)
     hub.call("reload")
     assert (download()["schedule"], download()["disabled"]) == (None, False)
     warnings = " ".join(hub.call("source_info", "colors")["data_plugin"]["warnings"])
@@ -436,6 +443,17 @@ def test_core_c71_a_wrong_expression_names_its_setting(home: HubHome) -> None:
 
 
 # 72: stages that are not configured.
+
+
+def test_logins_reach_the_dumps(home: HubHome) -> None:
+    home.config_file.write_text('[logins]\n"data.org" = "env:DATA_LOGIN"\n')
+    server = HubServer.open(home, features=["job", "dump"])
+    try:
+        server.configure()
+        assert server.managers["dump_manager"].settings.policy.logins == {"data.org": "env:DATA_LOGIN"}
+        assert server.launch("dump_info") == []
+    finally:
+        server.shutdown()
 
 
 def test_core_c72_without_release_settings_everything_else_answers(hub: LocalHub) -> None:

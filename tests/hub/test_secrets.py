@@ -68,7 +68,7 @@ def hub(home: HubHome, caplog: pytest.LogCaptureFixture) -> Iterator[LocalHub]:
     manifest = json.loads((home.plugins / "colors" / "manifest.json").read_text())
     manifest["dumper"]["data_url"] = URL
     (home.plugins / "colors" / "manifest.json").write_text(json.dumps(manifest))
-    server = Secretive.open(home)
+    server = Secretive.open(home, managers_custom_args={"dump": {"attempts": 1}})
     server.run_in_thread()
     hub = LocalHub(server)
     yield hub
