@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hubkernel.api import JobFailedError, LocalHub
+from hubkernel.hub.audit import masked_command
 from hubkernel.hub.commands import Role
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.launching import Origin
@@ -141,6 +142,17 @@ def test_masking_leaves_the_rest_alone() -> None:
     }  # fmt: skip
     for text in ("mongodb://host:27017/db", "https://x.org/a:b@c", "price: $1$", "dump(src='x')", "a@b.c", "$HOME/x"):
         assert (hide(text), redact(text)) == (text, text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", " ", "token", "token=", "://", "://a:", "$6$", "hk_", "setconf ", "'", "\\", "&& "]
+)
+def test_long_texts_take_time_in_proportion(unit: str) -> None:
+    """A quadratic search would run into the time limit of the tests."""
+    text = unit * (150_000 // len(unit))
+    for function in (hide, redact, masked_command):
+        function(text)
+        function(f"setconf x {text}")
 
 
 @pytest.mark.parametrize(
