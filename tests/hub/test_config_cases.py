@@ -366,11 +366,11 @@ def test_core_c69_a_builder_class_is_changed_at_the_start(home: HubHome, state: 
 def test_core_c70_folders_follow_the_data_root(home: HubHome) -> None:
     config = python(home, "DATA_ARCHIVE_ROOT = '/data/x/datasources'\nHUB_API_PORT = 7080\n")
     assert (config.diff_folder, config.log_folder) == (Path("/data/x/diff"), Path("/data/x/logs"))
-    assert (config.release_folder, config.dataupload_folder) == (Path("/data/x/release"), Path("/data/x/dataupload"))
-    assert config.readonly_api_port == 7081
+    assert (config.release_folder, config.upload_folder) == (Path("/data/x/release"), Path("/data/x/dataupload"))
+    assert config.readonly_port == 7081
     config = python(home, "DATA_ARCHIVE_ROOT = '/data/y/'\nDIFF_PATH = '/d'\nREADONLY_HUB_API_PORT = 9\n")
     assert (config.diff_folder, config.log_folder) == (Path("/d"), Path("/data/y/logs"))
-    assert (config.api_port, config.readonly_api_port) == (None, 9)
+    assert (config.studio_port, config.readonly_port) == (None, 9)
     assert HubConfig.load(HubHome(home.root / "none"), environ={}).log_folder is None
 
 
