@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from hubkernel.hub.backup import backup, restore
 from hubkernel.hub.code import run_code
 from hubkernel.hub.commands import Command, ConflictError, lookup
-from hubkernel.hub.config import masked
+from hubkernel.hub.config import ConfigError, masked
+from hubkernel.hub.config_plain import decoded
 from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
+from hubkernel.hub.managers import adjusted
+from hubkernel.hub.names import hint, nearest
 from hubkernel.hub.schedule import get_schedule, iso
 from hubkernel.hub.summary import status
 from hubkernel.jobs.render import timesofar
@@ -65,10 +68,26 @@ class HubActions:
 
         ``setconf("my_source.SCHEDULE", "0 3 * * *")`` changes a key of the source's dumper from the next ``reload`` on.
         """
+        if "." in name:
+            self._check_override(name, value)
         result = self.server.config.store(self.server.state, name, value)
         if result["name"] == "hub_name":
             self.server.name = result["value"]
         return result
+
+    def _check_override(self, name: str, value: Any) -> None:
+        """As far as can be said before the class or source is registered. Raises :class:`ConfigError`."""
+        owner, _, attribute = name.partition(".")
+        plugins = self.server.plugins.plugins
+        builders = getattr(self.server.managers.get("build_manager"), "builder_classes", {}).values()
+        known = [*plugins, *(cls.__name__ for cls in builders)]
+        if owner not in known and nearest(owner, known, cutoff=0.8):
+            raise ConfigError(f"no class or source {owner!r}{hint(owner, known)}")
+        if owner in plugins:
+            try:
+                adjusted(plugins[owner].manifest, attribute, decoded(value, None))
+            except ValueError as error:
+                raise ConfigError(f"{owner}.{attribute}: {error}") from None
 
     def resetconf(self, name: str | None = None) -> list[str]:
         """Forget what setconf stored, for one setting or for all; returns their names."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hubkernel.hub.config import is_secret_name
+from hubkernel.hub.syntax import Call, CommandSyntaxError, parse_chain
 from hubkernel.jobs.masking import MASK, redact
 
 log = logging.getLogger(__name__)
@@ -111,16 +112,32 @@ def _backwards(file: Path) -> Iterator[bytes]:
             yield rest
 
 
-_SET = re.compile(
-    r"""(\bsetconf[( ]\s*(?:name=)?['"]?)([\w.]+)(['"]?\s*,?\s*(?:value=)?)(.+?)(\)?)(?=\s*(?:&&|$))""", re.DOTALL
-)
-
-
 def masked_command(text: str) -> str:
     """A command's text without secrets; of ``setconf`` on a secret setting not even the value's shape is left."""
-    from hubkernel.hub.config import is_secret_name
+    return redact(_without_values(text) if "setconf" in text else text)
 
-    def without_value(found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}{found[3]}{MASK}{found[5]}" if is_secret_name(found[2]) else found[0]
 
-    return redact(_SET.sub(without_value, text))
+def _without_values(text: str) -> str:
+    try:
+        calls = parse_chain(text)
+    except CommandSyntaxError:  # it was refused for that; who knows where a value begins
+        return f"{text.partition('setconf')[0]}setconf {MASK}"
+    hidden = [_without_value(call) for call in calls]
+    if all(known is None for known in hidden):
+        return text
+    return " && ".join(_call_text(call) if known is None else known for call, known in zip(calls, hidden, strict=True))
+
+
+def _without_value(call: Call) -> str | None:
+    """The text of a call that sets a secret, or runs one that does; None for any other."""
+    values = [*call.args, *call.kwargs.values()]
+    first = str(call.kwargs.get("name", values[0] if values else ""))
+    if call.name == "setconf" and is_secret_name(first):
+        return f"setconf(name={first!r},value={MASK})"
+    if call.name == "run" and values and "setconf" in str(values[0]):
+        return f"run(text={_without_values(str(values[0]))!r})"
+    return None
+
+
+def _call_text(call: Call) -> str:
+    return f"{call.name}({','.join([*map(repr, call.args), *(f'{k}={v!r}' for k, v in call.kwargs.items())])})"

@@ -57,7 +57,7 @@ EARLY = ("config_readonly", "placement", "state_url")
 """Read before the hub's state is, so that ``setconf`` cannot change them."""
 DERIVED = {
     "log_folder": "logs",
-    "dataupload_folder": "dataupload",
+    "upload_folder": "dataupload",
     "diff_folder": "diff",
     "release_folder": "release",
 }
@@ -118,12 +118,6 @@ class HubConfig(BaseModel):
     )
     log_folder: Path | None = _setting(
         None, "Folders", "Folder of logs; unset: `logs` by `data_root`, else in the home.", old="LOG_FOLDER"
-    )
-    dataupload_folder: Path | None = _setting(
-        None,
-        "Folders",
-        "Folder of files that users upload; unset: `dataupload` by `data_root`, else in the home.",
-        old="DATA_UPLOAD_FOLDER",
     )
     diff_folder: Path | None = _setting(
         None, "Folders", "Folder of differences between builds, once there are any; unset: `diff`.", old="DIFF_PATH"
@@ -194,18 +188,18 @@ class HubConfig(BaseModel):
     audit_max_bytes: int = _setting(
         10_000_000, "Security", "Size from which on the audit log begins a new file; nine older ones are kept.", ge=1000
     )
-    api_port: int | None = _setting(
+    studio_port: int | None = _setting(
         None,
-        "REST",
+        "Web",
         "Port of the API that BioThings Studio speaks to; unset: none.",
         old="HUB_API_PORT",
         ge=0,
         le=65535,
     )
-    readonly_api_port: int | None = _setting(
+    readonly_port: int | None = _setting(
         None,
-        "REST",
-        "Port of its read-only twin; unset: the next one after `api_port`.",
+        "Web",
+        "Port of the read-only server; unset: the next one after `studio_port`, if there is one.",
         old="READONLY_HUB_API_PORT",
         ge=0,
         le=65535,
@@ -247,6 +241,12 @@ class HubConfig(BaseModel):
     )
     upgrade_pip_options: list[str] = _setting(
         list, "Upgrade", 'Options of pip install for upgrades, for instance ["--index-url", "https://mirror/simple"].'
+    )
+    upload_folder: Path | None = _setting(
+        None,
+        "Web",
+        "Folder of uploaded files; unset: `dataupload` by `data_root`, else in the home.",
+        old="DATA_UPLOAD_FOLDER",
     )
     ssh_port: int | None = _setting(
         None, "SSH", "Port of the ssh console; unset: no console.", old="HUB_SSH_PORT", ge=0, le=65535
@@ -296,8 +296,8 @@ class HubConfig(BaseModel):
             root = self.data_root.parent if self.data_root.name == "datasources" else self.data_root
             for name, folder in DERIVED.items():
                 self.__dict__[name] = self.__dict__[name] or root / folder
-        if self.readonly_api_port is None and self.api_port:
-            self.__dict__["readonly_api_port"] = self.api_port + 1
+        if self.readonly_port is None and self.studio_port:
+            self.__dict__["readonly_port"] = self.studio_port + 1
         return self
 
     @classmethod
@@ -388,7 +388,7 @@ class HubConfig(BaseModel):
             "source": self.source(name) if info or name in self._overrides else self._module.place,
             "secret": secret,
             "live": extra["live"],
-            "readonly": comment.readonly or name in EARLY or secret,
+            "readonly": comment.readonly or name in EARLY or secret or self._fixed(name),
             "hidden": comment.hidden,
             "name": extra["old"],
         }
@@ -400,6 +400,10 @@ class HubConfig(BaseModel):
         if name in self._overrides and shown.get("value") != shown.get("default"):
             shown["diff"] = [{"op": "replace", "path": "", "value": shown.get("value")}]
         return shown
+
+    def _fixed(self, name: str) -> bool:
+        """By the environment."""
+        return self.source(name).startswith("environment")
 
     def _masked(self, name: str, value: Any) -> Any:
         return masked(value) if name in type(self).model_fields else masked({name: value})[name]
@@ -499,8 +503,8 @@ class HubConfig(BaseModel):
             raise ConfigError(
                 f"{field} is secret and is not stored in the hub's state; set it in the configuration file"
             )
-        if info and (place := self.source(field)).startswith("environment"):
-            raise ConfigError(f"{field} is fixed by the {place}; unset it first")
+        if self._fixed(field):
+            raise ConfigError(f"{field} is fixed by the {self.source(field)}; unset it first")
         return field
 
     def _checked(self, field: str, value: Any) -> Any:

@@ -217,8 +217,8 @@ class HubServer:
         """Where uploaded files go; None if ``dataupload`` is off."""
         if self.dataupload_config is False:
             return None
-        if self.config.dataupload_folder is not None and self.dataupload_config == self.DEFAULT_DATAUPLOAD_CONFIG:
-            return self.config.dataupload_folder
+        if self.config.upload_folder is not None and self.dataupload_config == self.DEFAULT_DATAUPLOAD_CONFIG:
+            return self.config.upload_folder
         return self.home.root / Path(self.dataupload_config["upload_root"]).expanduser()
 
     # Configuration, in the order of the calls.

@@ -46,7 +46,7 @@ _CONF = {"sources": "collections", "roots": "roots"}
 
 PUBLIC = (
     _reads("status", OWN),
-    Row("export_command_documents", OWN, "export_command_documents", tracked=False),
+    Row("export_command_documents", OWN, "export_command_documents", tracked=False, role=Role.developer),
     _reads("config", OWN, feature="config"),
     # Untracked, so that no journal keeps a secret that somebody tried to set and was refused.
     Row("setconf", OWN, "setconf", tracked=False, role=Role.developer, feature="config"),

@@ -22,10 +22,11 @@ _LOOKS = re.compile(
     r"|\$(?:argon2[a-z]*|2[abxy]|[156y]|pbkdf2[\w-]*|scrypt)\$[^\s\"';}]+"
 )
 _ASSIGNED = re.compile(
-    rf"([\"']?[\w.-]*(?:{_SECRET})[\w.-]*[\"']?\s*[:=]\s*(?:b|Bearer |Basic )?)"
+    rf"((?:{_SECRET})[\w.-]{{0,64}}[\"']?\s{{0,8}}[:=]\s{{0,8}}(?:b|Bearer |Basic )?)"
     r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')",
     re.IGNORECASE,
 )
+"""Nothing stands before the secret word, and repetitions are bounded: a long text takes time in proportion."""
 
 
 def names_secret(key: str) -> bool:
@@ -61,12 +62,8 @@ def redact(text: str) -> str:
     return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2][0]}{MASK}{found[2][-1]}", text)
 
 
-class MaskingFilter(logging.Filter):
-    """For handlers that write where others read: no record passes with a secret in its message or traceback."""
+class MaskingFormatter(logging.Formatter):
+    """For logs that others may read: no secret in a record's message, its traceback or its stack."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
-        if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))

@@ -89,6 +89,9 @@ def test_what_cannot_be_written_is_no_error_of_the_command(tmp_path: Path, caplo
         "setconf(name='ssh_passwords',value={'me': 'planted'})",
         "setconf('HUB_PASSWD', {'me': 'planted'})",
         "setconf ssh_passwords {'me':'planted'}",
+        "setconf ssh_passwords {'me':'planted'",
+        "run(text=\"setconf('HUB_PASSWD', {'me': 'planted'})\")",
+        "reload() && setconf('HUB_PASSWD', {'me': 'planted'}) && stop()",
         "setconf(name='MY_API_KEY',value='planted') && dump(src='x')",
         "register_url(url='https://me:planted@host/x')",
         "update(settings={'api_key': 'planted', \"password\": \"planted\"})",
@@ -100,6 +103,11 @@ def test_what_cannot_be_written_is_no_error_of_the_command(tmp_path: Path, caplo
 def test_secrets_are_masked(text: str) -> None:
     assert "planted" not in masked_command(text)
     assert "********" in masked_command(text)
+
+
+def test_other_parts_of_a_chain_stay() -> None:
+    found = masked_command("dump('x', force=True) && setconf('HUB_PASSWD', {'me': 'planted'})")
+    assert found == "dump('x',force=True) && setconf(name='HUB_PASSWD',value=********)"
 
 
 def test_other_values_are_not_masked() -> None:
