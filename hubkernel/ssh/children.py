@@ -26,7 +26,7 @@ MAX_UNREAD = 1 << 16
 """Bytes of input that may wait for a child that does not read; then the client has to wait."""
 DRAIN = 2.0
 """Seconds for the output of a child that has ended, if a process it left behind keeps its terminal open."""
-HANG_UP = 5.0
+HANG_UP = 3.0
 """Seconds for a child to end after its terminal hung up."""
 LARGEST = 2000
 SIGNALS = {name: getattr(signal, f"SIG{name}") for name in ("INT", "QUIT", "TERM", "HUP")}
@@ -124,7 +124,7 @@ class Child:
 
 
 class Children:
-    """The shells of one server. After the first it keeps a spare one ready, so that the next user need not wait."""
+    """The shells of one server. Once the first is in use it keeps a spare one, so that the next user need not wait."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -142,10 +142,14 @@ class Children:
                 starting.add_done_callback(self._discard)
                 raise
             if child.alive and not self._closed:
-                self._spare = self._spare or asyncio.create_task(Child.start(self._home))
                 return child
             self.give_back(child)
         raise ConnectionError("the ssh server is closed")
+
+    def prepare(self) -> None:
+        """Start the spare shell, unless it is there. Called when a shell is up, to take no time from it."""
+        if self._spare is None and not self._closed:
+            self._spare = asyncio.create_task(Child.start(self._home))
 
     def give_back(self, child: Child) -> None:
         """End a shell whose user is gone."""
@@ -270,6 +274,7 @@ class ChildShell(asyncssh.SSHServerSession[bytes]):
             data = b""
         if data and not self._channel.is_closing():
             self._channel.write(data)
+            self._children.prepare()
         elif not data and self._hung_up is not None and not self._hung_up.done():
             self._hung_up.set_result(None)
             self._set_reading(False)

@@ -216,7 +216,7 @@ class Console(asyncssh.SSHServerSession[bytes]):
         try:
             output = Vt100_Output(cast(Any, _Stdout(self.write)), self._size, term=self._term(), enable_cpr=False)
             with create_app_session(input=self._input, output=output):
-                await self._lines(self._session())
+                await self._lines(self._session(output))
             self.write("Have a good one...\n")
             status = 0
         except Exception:
@@ -229,13 +229,13 @@ class Console(asyncssh.SSHServerSession[bytes]):
     def _term(self) -> str:
         return str(self._channel.get_terminal_type() or "")
 
-    def _session(self) -> PromptSession[str]:
+    def _session(self, output: Vt100_Output) -> PromptSession[str]:
         session: PromptSession[str] = PromptSession(
             "hub> ",
+            output=output,  # without it prompt_toolkit asks what terminal the hub was started in
             completer=CommandCompleter(self.prompt),
             complete_while_typing=False,
             history=_history(self._history),
-            erase_when_done=False,
         )
         session.app.terminal_size_polling_interval = None
         session.default_buffer.on_text_changed += _cut
@@ -319,7 +319,7 @@ class Console(asyncssh.SSHServerSession[bytes]):
         job = next((job for job in reversed(self._left) if not job.finished), None)
         if job is None:
             return
-        question: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        question: PromptSession[str] = PromptSession(output=session.app.output, history=InMemoryHistory())
         question.app.terminal_size_polling_interval = None
         self._app = question.app
         try:

@@ -100,6 +100,7 @@ class HubSSHServer(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         """Called by asyncssh once the client is who it says it is."""
         self.authenticated = True
+        log.info("%s is logged in over ssh from %s, as %s", self.user, self.address, self.role.name)
 
     def public_key_auth_supported(self) -> bool:
         """Called by asyncssh before each key, also for a user who has none: who asks does not learn who has."""

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 PROMPT = "hub> "
 GOODBYE = "Have a good one...\n"
 LEAVING = frozenset({"exit", "quit", "exit()", "quit()"})
+DUMB = frozenset({"dumb", "unknown"})
+"""Terminals that can only show one character after the other."""
 MAX_LINE = 1 << 16
 """Characters of a line; what is longer is refused."""
 MAX_WAITING = 1000
@@ -74,8 +76,9 @@ class HubSSHServerSession(asyncssh.SSHServerSession[str]):
             self.shell.close()
 
     def shell_requested(self) -> bool:
-        """Called by asyncssh for ``ssh hub``: yes. In a terminal another session may take over."""
-        if self._in_terminal():
+        """Called by asyncssh for ``ssh hub``: yes. In a terminal that can draw another session may take over."""
+        kind = self._channel.get_terminal_type() if self._channel is not None else None
+        if kind and kind.lower() not in DUMB:
             self._take_over(self.terminal)
         return True
 

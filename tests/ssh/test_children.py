@@ -232,14 +232,18 @@ def test_one_spare_shell_is_kept_and_none_is_left(tmp_path: Path, program: Path)
         children = Children(tmp_path)
         assert children._spare is None
         first = await children.take()
+        children.prepare()
+        children.prepare()
         assert children._spare is not None
         waiting = await asyncio.shield(children._spare)
         second = await children.take()
         assert second is waiting
+        children.prepare()
         third = await asyncio.shield(children._spare)
         third.process.kill()
         await third.process.wait()
         fourth = await children.take()
+        children.prepare()
         assert fourth.alive
         assert fourth is not third
         spare = await asyncio.shield(children._spare)

@@ -11,11 +11,30 @@ from typing import Any
 import asyncssh
 import pyte
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prompt_toolkit.key_binding import KeyPress
 
 from hubkernel.api import LocalHub
+from hubkernel.hub.commands import UnknownCommandError
 from hubkernel.ssh.console import KEYS_AT_ONCE, MAX_HISTORY, MAX_KEYS, MAX_TEXT, ChannelInput, _history
 from tests.ssh.tools import Held, login, run, serving, until, with_role
+
+KEYS = [
+    b"\r",
+    b"\x03",
+    b"\t",
+    b"\x1b",
+    b"\x1b[A",
+    b"\x1b[200~",
+    b"\x1b[201~",
+    b"\x12",
+    b"\x18\x05",
+    b"\x1b!",
+    b"dump",
+    b"x(",
+    b"\x00",
+]
 
 
 class Terminal:
@@ -246,6 +265,51 @@ def test_keys_that_open_programs_elsewhere_open_none(tmp_path: Path, hub: LocalH
             screen.clear()
             await screen.run("say x")
             assert not (tmp_path / "pwned").exists()
+
+    run(test)
+
+
+class Refusing:
+    """A hub that knows no command."""
+
+    def as_(self, **caller: Any) -> Refusing:
+        return self
+
+    def commands(self) -> dict[str, Any]:
+        return {}
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        raise UnknownCommandError(f"no command {name!r}")
+
+
+@settings(max_examples=25, deadline=None)
+@given(keys=st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(KEYS)), max_size=30))
+def test_any_keys_leave_a_hub_that_answers(tmp_path_factory: pytest.TempPathFactory, keys: list[bytes]) -> None:
+    folder = tmp_path_factory.getbasetemp() / "keys"
+
+    async def test() -> None:
+        async with serving(folder, Refusing()) as server, login(server) as connection:
+            process = await connection.create_process(term_type="xterm", encoding=None)
+            for key in keys:
+                if not process.stdin.is_closing():
+                    process.stdin.write(key)
+            if not process.stdin.is_closing():
+                process.stdin.write_eof()
+            await process.stdout.read()
+            await process.wait()
+            assert process.exit_status == 0
+            assert (await connection.run("x")).exit_status == 2
+
+    run(test)
+
+
+def test_a_terminal_that_cannot_draw_has_lines(tmp_path: Path, hub: LocalHub) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, hub) as server, login(server) as connection:
+            process = await connection.create_process(term_type="dumb")
+            await process.stdout.readuntil("hub> ")
+            process.stdin.write("say once\n")
+            assert (await process.stdout.readuntil("\r\nhub> ")).endswith("say once\r\nonce\r\nhub> ")
 
     run(test)
 

@@ -65,11 +65,12 @@ def test_input_in_pieces_of_any_size(tmp_path: Path) -> None:
     run(test)
 
 
-def test_a_terminal_has_ctrl_d_and_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+def test_a_terminal_has_ctrl_d_and_ctrl_c(tmp_path: Path, kind: str) -> None:
     async def test() -> None:
         shell = Echo()
         async with serving(tmp_path, shell) as server, login(server) as connection:
-            process = await connection.create_process(term_type="xterm")
+            process = await connection.create_process(term_type=kind)
             await process.stdout.readuntil("hub> ")
             process.stdin.write("half\x03")
             await process.stdout.readuntil("hub> ")
@@ -338,7 +339,10 @@ class Connection:
         self.keys = keys
 
     def get_extra_info(self, name: str) -> Any:
-        return (self.address, 4711) if name == "peername" else None
+        return (self.address, 4711) if name == "peername" else "guest"
+
+    def get_key_option(self, name: str, default: Any) -> Any:
+        return default
 
 
 def own(**attributes: Any) -> HubSSHServer:
