@@ -8,8 +8,12 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import asyncssh
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,45 @@ class Failures:
         """Whether passwords from there are refused unseen."""
         times = self._at.get(address)
         return times is not None and len(times) == self._limit and times[0] > self._clock() - self._seconds
+
+
+class Keys(asyncssh.SSHAuthorizedKeys):
+    """The public keys of a user, with two options of OpenSSH's that asyncssh does not know: ``expiry-time`` and
+    ``restrict``.
+    """
+
+    @classmethod
+    def read(cls, file: Path) -> Keys | None:
+        """The keys in a file; None if there is no such file, or none that can be used, of which the log says why."""
+        try:
+            return cls(file.read_text()) if file.is_file() else None
+        except (ValueError, OSError) as error:
+            log.error("%s cannot be used: %s", file, error)
+            return None
+
+    def validate(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by asyncssh with a key; the options of its line, or None if it is not accepted."""
+        if (options := super().validate(*args, **kwargs)) is None:
+            return None
+        ends: Any = options.get("expiry-time", [])
+        if ends is True or any(_expired(end) for end in ends):
+            return None
+        if "restrict" in options and "pty" not in options:
+            return {**options, "no-pty": True}
+        return options
+
+
+def _expired(text: str) -> bool:
+    """Whether a time as ``20261231``, ``202612312359`` or ``20261231235959``, with ``Z`` for UTC, has passed. One that
+    is written otherwise has.
+    """
+    digits, zone = text.removesuffix("Z"), UTC if text.endswith("Z") else None
+    form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits), "")
+    try:
+        end = datetime.strptime(digits, form).replace(tzinfo=zone)
+    except ValueError:
+        return True
+    return end.timestamp() <= time.time()
 
 
 def valid_user(username: str) -> bool:
@@ -91,8 +134,6 @@ def make_host_key(path: Path) -> None:
     """Make a host key, readable by its owner only, unless it is there."""
     if path.exists():
         return
-    import asyncssh
-
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = asyncssh.generate_private_key("ssh-ed25519")
     unfinished = path.with_name(f"{path.name}.part")

@@ -12,7 +12,7 @@ from typing import Any
 import asyncssh
 
 from hubkernel.hub.commands import Role
-from hubkernel.ssh.auth import Failures, check_password, make_host_key, valid_user, warn_of_legacy
+from hubkernel.ssh.auth import Failures, Keys, check_password, make_host_key, valid_user, warn_of_legacy
 from hubkernel.ssh.children import Children, ChildShell
 from hubkernel.ssh.prompt import CommandPrompt
 from hubkernel.ssh.session import HubSSHServerSession
@@ -83,19 +83,10 @@ class HubSSHServer(asyncssh.SSHServer):
         of that user as they are now. Everybody has to authenticate, so this is always true.
         """
         if self._connection is not None:
-            keys: Any = self._keys_of(username)  # None takes away those of a user named before
-            self._connection.set_authorized_keys(keys)
+            folder = self.AUTHORIZED_KEYS if valid_user(username) else None
+            keys: Any = Keys.read(folder / f"{username}.pub") if folder is not None else None
+            self._connection.set_authorized_keys(keys)  # none takes away those of a user named before
         return True
-
-    def _keys_of(self, username: str) -> asyncssh.SSHAuthorizedKeys | None:
-        if self.AUTHORIZED_KEYS is None or not valid_user(username):
-            return None
-        file = self.AUTHORIZED_KEYS / f"{username}.pub"
-        try:
-            return asyncssh.read_authorized_keys(str(file)) if file.is_file() else None
-        except (ValueError, OSError) as error:
-            log.error("%s cannot be used: %s", file, error)
-            return None
 
     def auth_completed(self) -> None:
         """Called by asyncssh once the client is who it says it is."""
@@ -268,6 +259,7 @@ async def listen(attributes: dict[str, Any], keys: Sequence[str], host: str, por
         login_timeout=LOGIN_TIMEOUT,
         reuse_address=True,
         errors="replace",
+        config=None,
         agent_forwarding=False,
         kbdint_auth=False,  # it cannot ask for a change of password
     )

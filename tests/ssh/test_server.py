@@ -507,6 +507,43 @@ def test_a_forced_command_is_all_that_a_key_can_do(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("options", "terminal"),
+    [
+        ("", True),
+        ("no-pty ", False),
+        ("restrict ", False),
+        ("restrict,pty ", True),
+        ('expiry-time="29991231" ', True),
+        ('expiry-time="29991231235959Z" ', True),
+        ('from="127.0.0.1" ', True),
+        ('from="192.0.2.1" ', None),
+        ('expiry-time="20200101" ', None),
+        ('expiry-time="202001010000Z" ', None),
+        ('expiry-time="tomorrow" ', None),
+        ("expiry-time ", None),
+    ],
+)
+def test_options_of_keys(tmp_path: Path, options: str, terminal: bool | None) -> None:
+    async def test() -> None:
+        key = authorize(tmp_path, "alice", options)
+        who = {"username": "alice", "password": None, "client_keys": [key]}
+        async with serving(tmp_path, Echo()) as server:
+            if terminal is None:
+                with pytest.raises(asyncssh.PermissionDenied):
+                    await login(server, **who)
+                return
+            async with login(server, **who) as connection:
+                assert (await connection.run("x")).stdout == "<x>\n"
+                if not terminal:
+                    with pytest.raises(asyncssh.ChannelOpenError):
+                        await connection.create_process(term_type="xterm")
+                else:
+                    await (await connection.create_process(term_type="xterm")).stdout.readuntil("hub> ")
+
+    run(test)
+
+
 def test_a_connection_has_a_number_of_sessions(tmp_path: Path) -> None:
     async def test() -> None:
         async with serving(tmp_path, Echo()) as server, login(server) as connection:
