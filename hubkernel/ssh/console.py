@@ -29,6 +29,7 @@ from hubkernel.completion import Candidates
 from hubkernel.hub.syntax import command_lines
 from hubkernel.ssh.prompt import CommandPrompt, PromptError
 from hubkernel.ssh.screen import Progress, job_line, printable
+from hubkernel.ssh.session import GOODBYE, LEAVING
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +218,7 @@ class Console(asyncssh.SSHServerSession[bytes]):
             output = Vt100_Output(cast(Any, _Stdout(self.write)), self._size, term=self._term(), enable_cpr=False)
             with create_app_session(input=self._input, output=output):
                 await self._lines(self._session(output))
-            self.write("Have a good one...\n")
+            self.write(GOODBYE)
             status = 0
         except Exception:
             log.exception("the prompt of an ssh session failed")
@@ -261,7 +262,7 @@ class Console(asyncssh.SSHServerSession[bytes]):
     async def _do_all(self, lines: list[str]) -> bool:
         """Run what was typed or pasted, up to the first that fails. False if the user wants to leave."""
         for number, line in enumerate(lines, 1):
-            if line in {"exit", "quit", "exit()", "quit()"}:
+            if line in LEAVING:
                 return False
             if not await self._do(line):
                 if number < len(lines):
@@ -300,11 +301,12 @@ class Console(asyncssh.SSHServerSession[bytes]):
     def _stopped_waiting(self) -> None:
         job = self._progress.job
         self._progress.end()
-        if job is None or job.finished:
+        if job is None:
             self.write("Stopped waiting; the command goes on.\n")
             return
         self._left.append(job)
-        self.write(f"Stopped waiting; job {job.id} goes on. Ctrl-C again to cancel it, Enter to see how far it is.\n")
+        if not job.finished:
+            self.write(f"Job {job.id} goes on. Ctrl-C again to cancel it, Enter to see how far it is.\n")
 
     def _tell_of_left(self, *, also_running: bool) -> None:
         """How the jobs ended that nobody waited for, once; and how far the others are, if asked."""

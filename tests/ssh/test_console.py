@@ -121,7 +121,7 @@ def test_core_c49_a_job_is_followed_left_and_told_of_once(tmp_path: Path, held: 
             screen.type("slow(2)\r")
             await screen.shows("[1] RUN {")
             screen.type("\x03")
-            await screen.shows("Stopped waiting; job 1 goes on.")
+            await screen.shows("Job 1 goes on.")
             screen.clear()
             screen.type("\r")
             await screen.shows("[1] RUN {")
