@@ -7,13 +7,19 @@ import pytest
 
 from hubkernel.api import LocalHub
 from hubkernel.hub.home import HubHome
-from tests.ssh.tools import Held
+from tests.ssh.tools import HASH, Held
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubHome:
     monkeypatch.setenv("HUBKERNEL_HOME", str(tmp_path / "home"))
     return HubHome.find().create()
+
+
+@pytest.fixture(autouse=True)
+def cheap_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not exist takes as long as the others here, whose hashes are made for tests."""
+    monkeypatch.setattr("hubkernel.ssh.auth._nobody", lambda: HASH)
 
 
 @pytest.fixture

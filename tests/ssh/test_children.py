@@ -98,14 +98,14 @@ def gone(pid: int) -> bool:
 
 def test_the_terminal_is_the_client_s(tmp_path: Path, program: Path) -> None:
     async def test() -> None:
-        async with shell(tmp_path, env={"LANG": "tlh", "PYTHONPATH": "/evil"}) as (remote, _):
+        async with shell(tmp_path, env={"LANG": "tlh", "HUB_EVIL": "yes"}) as (remote, _):
             await remote.says("import os; print(*os.get_terminal_size())", "90 30")
             remote.process.change_terminal_size(77, 22)
             await remote.says("print(*os.get_terminal_size())", "77 22")
             remote.process.change_terminal_size(4_000_000_000, 4_000_000_000)
             await remote.says("print(*os.get_terminal_size())", "2000 2000")
             await remote.says(
-                "print(os.environ['TERM'], os.environ['LANG'], os.environ.get('PYTHONPATH'))", "xterm tlh None"
+                "print(os.environ['TERM'], os.environ['LANG'], os.environ.get('HUB_EVIL'))", "xterm tlh None"
             )
             await remote.says("print(orders['user'], orders['name'])", "developer Test Hub")
             await remote.says("print(os.getsid(0) == os.getpid(), os.ttyname(0) == os.ttyname(2))", "True True")

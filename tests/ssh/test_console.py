@@ -282,7 +282,7 @@ class Refusing:
         raise UnknownCommandError(f"no command {name!r}")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(keys=st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(KEYS)), max_size=30))
 def test_any_keys_leave_a_hub_that_answers(tmp_path_factory: pytest.TempPathFactory, keys: list[bytes]) -> None:
     folder = tmp_path_factory.getbasetemp() / "keys"

@@ -472,24 +472,24 @@ def test_a_key_that_is_only_shown_gives_no_role(tmp_path: Path) -> None:
     assert roles == [Role.operator, Role.developer]
 
 
-@pytest.mark.parametrize(
-    ("options", "role"),
-    [
-        ("", "operator"),
-        ('environment="HUB_ROLE=viewer" ', "viewer"),
-        ('environment="HUB_ROLE=developer" ', "developer"),
-        ('environment="HUB_ROLE=root" ', "viewer"),
-        ('environment="HUB_ROLE=" ', "viewer"),
-    ],
-)
-def test_roles_of_keys(tmp_path: Path, hub: LocalHub, options: str, role: str) -> None:
+ROLES = {
+    "": "operator",
+    'environment="HUB_ROLE=viewer" ': "viewer",
+    'environment="HUB_ROLE=developer" ': "developer",
+    'environment="HUB_ROLE=root" ': "viewer",
+    'environment="HUB_ROLE=" ': "viewer",
+}
+
+
+def test_roles_of_keys(tmp_path: Path, hub: LocalHub) -> None:
     async def test() -> None:
-        key = authorize(tmp_path, "alice", options)
-        who = {"username": "alice", "password": None, "client_keys": [key]}
-        async with serving(tmp_path, hub) as server, login(server, **who) as connection:
-            mine = await connection.run("guarded", env={"HUB_ROLE": "developer"})
-            assert (mine.exit_status == 0) == (role == "developer")
-            assert role == "developer" or f"alice is {role}" in str(mine.stderr)
+        async with serving(tmp_path, hub) as server:
+            for options, role in ROLES.items():
+                key = authorize(tmp_path, "alice", options)
+                async with login(server, username="alice", password=None, client_keys=[key]) as connection:
+                    mine = await connection.run("guarded", env={"HUB_ROLE": "developer"})
+                    assert (mine.exit_status == 0) == (role == "developer")
+                    assert role == "developer" or f"alice is {role}" in str(mine.stderr)
 
     run(test)
 
