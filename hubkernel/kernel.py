@@ -5,7 +5,6 @@ It is ready as fast as the plain kernel: the commands are there from the start, 
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -19,9 +18,6 @@ from hubkernel.hub.tables import HIDDEN, PUBLIC
 from hubkernel.magics import Extension, load
 from hubkernel.owner import OwnerError
 
-ALREADY_MEANT = frozenset({*dir(builtins), "exit", "quit", "get_ipython", "In", "Out", "hub"})
-"""Names that no command takes: ``list`` stays Python's, the hub's is ``hub.list``."""
-
 
 class HubKernel(IPythonKernel):  # type: ignore[misc]
     """IPython plus a hub. Interrupting it stops waiting for a job and never the hub (see ``%hub?``)."""
@@ -34,7 +30,7 @@ class HubKernel(IPythonKernel):  # type: ignore[misc]
         self._extension: Extension = load(self.shell)
         self._opened = False
         hub = self._extension.hub
-        self._put({row.name: later(hub, row.name) for row in (*PUBLIC, *HIDDEN)})
+        self._extension.put({row.name: later(hub, row.name) for row in (*PUBLIC, *HIDDEN)})
         self.shell.events.register("post_run_cell", self._after_cell)
 
     @property
@@ -71,19 +67,8 @@ class HubKernel(IPythonKernel):  # type: ignore[misc]
             commands = hub.api.commands()
         except (HubClosedError, OwnerError):
             return  # who calls a command is told; completing and inspecting go on without
-        self._put({name: proxy(hub, info) for name, info in commands.items()})
+        self._extension.put({name: proxy(hub, info) for name, info in commands.items()})
         self._opened = True
-
-    def _put(self, commands: dict[str, Any]) -> None:
-        """Into the namespace, except over what means something already or what the user has defined."""
-        names, ours = self.shell.user_ns, self._extension.commands
-        free = {
-            name: command
-            for name, command in commands.items()
-            if name not in ALREADY_MEANT and (name not in names or names[name] is ours.get(name))
-        }
-        self.shell.push(free, interactive=False)
-        ours.update(free)
 
 
 def main() -> None:

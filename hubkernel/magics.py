@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -12,9 +13,10 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from hubkernel import client, display, live
 from hubkernel.api import HubAPI, HubClosedError, JobHandle
+from hubkernel.completion import Candidates
 from hubkernel.facade import Hub
 from hubkernel.hub.commands import CommandError
-from hubkernel.hub.syntax import Call, CommandSyntaxError, parse_chain
+from hubkernel.hub.syntax import Call, CommandSyntaxError, command_lines, parse_chain
 from hubkernel.owner import OwnerError
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class HubMagics(Magics):  # type: ignore[misc]
             raise UsageError(f"%%hub takes {NO_WAIT} or {EXEC} only; write the commands into the cell, one a line")
         from IPython.display import display as show
 
-        for text in _command_lines(cell):
+        for text in command_lines(cell):
             value = self._run(str(self.shell.var_expand(text, depth=1)), wait=wait)
             if wait and isinstance(value, JobHandle):
                 self._shower.note(value)
@@ -144,97 +146,18 @@ def _split_options(line: str) -> tuple[bool, str]:
     return False, rest.strip()
 
 
-def _command_lines(cell: str) -> list[str]:
-    """The commands of a cell: no empty lines, no comments; a call may span lines."""
-    commands: list[str] = []
-    pending = ""
-    for line in cell.splitlines():
-        if not pending and (not line.strip() or line.lstrip().startswith("#")):
-            continue
-        pending = f"{pending}\n{line}" if pending else line.strip()
-        if _balanced(pending):
-            commands.append(pending)
-            pending = ""
-    return [*commands, pending] if pending else commands
-
-
-def _balanced(text: str) -> bool:
-    return text.count("(") <= text.count(")")
-
-
 # --------------------------------------------------------------------------------------------------------- completion
 
 _MAGIC = re.compile(r"^\s*%{1,2}hub\s+(?:--no-wait\s+)?(.*)$", re.S)
 _CALL = re.compile(r"(?:\bhub\.|(?<![\w.]))([A-Za-z_]\w*)\(([^()]*)$")
-_SOURCE_PARAMETERS = {"src", "name", "source", "datasource_name"}
-_BUILD_PARAMETERS = {"build_name", "merge_name", "collection", "old", "new"}
-_INDEX_PARAMETERS = {"index", "index_name"}
 
 
-class Completer:
-    """What may stand at the cursor, for the matcher below and for whoever else asks."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def magic(self, text: str) -> list[tuple[str, str]]:
-        """``(text, type)`` for a command that is written as words, up to the cursor."""
-        words = re.split(r"&&", text)[-1].lstrip()
-        head, space, rest = words.partition(" ")
-        if not space and "(" not in head:
-            return [(name, "command") for name in self._hub.api.commands()]
-        if "(" in head:
-            name, _, inside = words.partition("(")
-            return self.arguments(name, inside)
-        return self.arguments(head, rest, words=True)
-
-    def arguments(self, name: str, before: str, *, words: bool = False) -> list[tuple[str, str]]:
-        """What may come next as an argument of a command, after the arguments ``before``."""
-        info = self._hub.api.commands().get(name)
-        if info is None:
-            return []
-        parts = re.split(r"\s+" if words else r"\s*,\s*", before.lstrip())
-        keyword, equals, _ = parts[-1].partition("=")
-        position = len(parts) - 1
-        given = {part.partition("=")[0] for part in parts[:-1]}
-        if equals:
-            return self._values(keyword.strip())
-        names = [(f"{parameter}=", "param") for parameter in info.parameters[position:] if parameter not in given]
-        values = self._values(info.parameters[position]) if position < len(info.parameters) else []
-        return values if before.rstrip().endswith(("'", '"')) else [*values, *names]
-
-    def _values(self, parameter: str) -> list[tuple[str, str]]:
-        api = self._hub.api
-        if parameter in _SOURCE_PARAMETERS:
-            return [(name, "source") for name in source_names(api)]
-        if parameter in _BUILD_PARAMETERS:
-            return [(name, "build") for name in build_names(api)]
-        if parameter in _INDEX_PARAMETERS:
-            return [(name, "index") for build in api.call("builds") for name in build.get("index") or ()]
-        return []
-
-
-def source_names(api: HubAPI) -> list[str]:
-    """The names of all sources."""
-    return _names(api.call("sources"), "name", "_id")
-
-
-def build_names(api: HubAPI) -> list[str]:
-    """The names of build configurations, then of builds."""
-    return [*api.call("build_config_info").get("build_configs", {}), *_names(api.call("builds"), "_id")]
-
-
-def _names(rows: Iterable[dict[str, Any]], *keys: str) -> list[str]:
-    found = (next((row[key] for key in keys if row.get(key)), None) for row in rows)
-    return sorted({str(name) for name in found if name is not None})
-
-
-def make_matcher(completer: Completer, bare_calls: Callable[[str], bool]) -> Any:
+def make_matcher(candidates: Candidates, bare_calls: Callable[[str], bool]) -> Any:
     """A matcher for IPython's completer. ``bare_calls(name)`` tells whether ``name(`` is a command without ``hub.``."""
 
     @context_matcher(identifier="hubkernel", priority=150)  # type: ignore[untyped-decorator]
     def hub_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        found = _candidates(completer, context, bare_calls)
+        found = _candidates(candidates, context, bare_calls)
         matching = [SimpleCompletion(text, type=kind) for text, kind in found if text.startswith(context.token)]
         return {"completions": matching, "suppress": bool(matching), "matched_fragment": context.token}
 
@@ -242,18 +165,18 @@ def make_matcher(completer: Completer, bare_calls: Callable[[str], bool]) -> Any
 
 
 def _candidates(
-    completer: Completer, context: CompletionContext, bare_calls: Callable[[str], bool]
+    candidates: Candidates, context: CompletionContext, bare_calls: Callable[[str], bool]
 ) -> Sequence[tuple[str, str]]:
     line = context.text_until_cursor
     in_cell = context.full_text.lstrip().startswith("%%hub") and context.cursor_line > 0
     try:
         if in_cell:
-            return completer.magic(line)
+            return candidates.magic(line)
         if match := _MAGIC.match(line):
-            return completer.magic(match.group(1))
+            return candidates.magic(match.group(1))
         call = _CALL.search(line)
         if call and (call.group(0).startswith("hub.") or bare_calls(call.group(1))):
-            return completer.arguments(call.group(1), call.group(2))
+            return candidates.arguments(call.group(1), call.group(2))
     except (HubClosedError, OwnerError):
         return []  # completing is no place for an error; running the line says it
     return []
@@ -278,16 +201,21 @@ class NotebookHub(Hub):
         return JobBar(self.job(job) if isinstance(job, int) else job)
 
 
+ALREADY_MEANT = frozenset({*dir(builtins), "exit", "quit", "get_ipython", "In", "Out", "hub"})
+"""Names that no command takes: ``list`` stays Python's, the hub's is ``hub.list``."""
+
+
 class Extension:
     """What one shell was given; kept on the shell so that loading twice is harmless and unloading finds it."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.hub = NotebookHub(lambda: client.connect(door="notebook"))
+        caller = getattr(shell, "hubkernel_caller", None)
+        self.hub = NotebookHub(lambda: _connect(caller))
         self.shower = live.Shower(shell)
         self.commands: dict[str, Any] = {}
-        """What the kernel put into the namespace."""
-        self.matcher = make_matcher(Completer(self.hub), lambda name: name in self.commands)
+        """What :meth:`put` has put into the namespace."""
+        self.matcher = make_matcher(Candidates(lambda: self.hub.api), lambda name: name in self.commands)
 
     def load(self) -> None:
         display.register(self.shell)
@@ -295,6 +223,17 @@ class Extension:
         self.shell.register_magics(HubMagics(self.shell, self.hub, self.shower))
         self.shell.Completer.custom_matchers.append(self.matcher)
         self.shell.push({"hub": self.hub}, interactive=False)
+
+    def put(self, commands: dict[str, Any]) -> None:
+        """Commands into the namespace, except over what means something already or what the user has defined."""
+        names = self.shell.user_ns
+        free = {
+            name: command
+            for name, command in commands.items()
+            if name not in ALREADY_MEANT and (name not in names or names[name] is self.commands.get(name))
+        }
+        self.shell.push(free, interactive=False)
+        self.commands.update(free)
 
     def unload(self) -> None:
         display.unregister(self.shell)
@@ -304,6 +243,13 @@ class Extension:
         self.shell.Completer.custom_matchers.remove(self.matcher)
         self.shell.drop_by_id({"hub": self.hub})
         client.disconnect()
+
+
+def _connect(caller: dict[str, Any] | None) -> HubAPI:
+    """The hub; for the ``caller`` (of :meth:`HubAPI.as_`) whom a shell that serves another user was given."""
+    if caller is None:
+        return client.connect(door="notebook")
+    return client.connect(door=caller["door"]).as_(**caller)
 
 
 def load(shell: InteractiveShell) -> Extension:

@@ -34,16 +34,6 @@ def stop_ssh(ssh: Any, thread: LoopThread) -> None:
 
 async def start_ssh(server: HubServer) -> Any:
     """The ssh console, by the settings ``ssh_port``, ``ssh_host`` and ``ssh_passwords``; None if there is no port."""
-    config = server.config
-    if config.ssh_port is None:
+    if server.config.ssh_port is None:
         return None
-    passwords = {user: secret.get_secret_value() for user, secret in config.ssh_passwords.items()}
-    return await import_module("hubkernel.ssh.server").start_ssh_server(
-        server.loop,
-        server.name,
-        passwords,
-        keys=[str(server.home.ssh / "host_key")],
-        shell=import_module("hubkernel.api").LocalHub(server),
-        host=config.ssh_host,
-        port=config.ssh_port,
-    )
+    return await import_module("hubkernel.ssh.hub").start(server)

@@ -56,6 +56,24 @@ def parse_chain(text: str) -> list[Call]:
     return [_parse_one(text, start, piece) for start, piece in pieces]
 
 
+def command_lines(text: str) -> list[str]:
+    """The commands of a text that has one a line: no empty lines, no comments; a call may span lines."""
+    commands: list[str] = []
+    pending = ""
+    for line in text.splitlines():
+        if not pending and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        pending = f"{pending}\n{line}" if pending else line.strip()
+        if _balanced(pending):
+            commands.append(pending)
+            pending = ""
+    return [*commands, pending] if pending else commands
+
+
+def _balanced(text: str) -> bool:
+    return text.count("(") <= text.count(")")
+
+
 def _parse_one(text: str, start: int, piece: str) -> Call:
     if (asked := _HELP.fullmatch(piece)) is not None:
         return Call("help", (asked[1] or asked[2],))

@@ -1,25 +1,34 @@
-"""The hub over ssh: a prompt for commands, and single commands as ``ssh hub 'dump("x")'``."""
+"""The hub over ssh: who gets in, and what they get."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 
 from hubkernel.hub.commands import Role
-from hubkernel.ssh.auth import check_password, make_host_key, valid_user
-from hubkernel.ssh.prompt import CommandPrompt, PromptError
+from hubkernel.ssh.auth import Failures, Keys, check_password, make_host_key, valid_user, warn_of_legacy
+from hubkernel.ssh.children import Children, ChildShell
+from hubkernel.ssh.prompt import CommandPrompt
+from hubkernel.ssh.session import HubSSHServerSession
 
 log = logging.getLogger(__name__)
 
-PROMPT = "hub> "
 ATTEMPTS = 3
 """Wrong passwords on one connection, after which passwords are no longer accepted on it."""
+KEYS = 10
+"""Keys that a client may offer on one connection."""
+SESSIONS = 10
+"""Sessions at once on one connection."""
+STARTING = 50
+"""Connections at once of which it is not known yet whose they are."""
+LOGIN_TIMEOUT = 60
+"""Seconds in which a client has to say who it is."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -35,216 +44,175 @@ class HubSSHServer(asyncssh.SSHServer):
     NAME = "BioThings Hub"
     AUTHORIZED_KEYS: Path | None = None
     """Folder of ``<user>.pub`` files, each with the public keys of that user."""
+    FAILURES: Failures | None = None
+    """Wrong passwords by address, over all connections; None: not counted."""
+    HISTORY: Path | None = None
+    """Folder of what users typed at the command prompt; None: not kept."""
+    UPLOADS: Path | None = None
+    """Folder that scp and sftp of operators see; None: neither is accepted."""
+    CHILDREN: Children | None = None
+    """Python shells for developers; None: they get the command prompt too."""
+    HASHING: ThreadPoolExecutor | None = None
+    """The threads that check passwords; None: those of the loop."""
 
     def __init__(self) -> None:
         self._connection: asyncssh.SSHServerConnection | None = None
         self._failures = 0
+        self._keys = 0
+        self._sessions: list[HubSSHServerSession] = []
+        self.authenticated = False
+
+    @property
+    def address(self) -> str:
+        """Where the client is."""
+        peer = self._connection.get_extra_info("peername") if self._connection is not None else None
+        return str(peer[0]) if peer else ""
 
     def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
         """Called by asyncssh when a new connection was accepted."""
         self._connection = connection
-        log.info("ssh connection from %s", connection.get_extra_info("peername"))
+        log.info("ssh connection from %s", self.address)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncssh when the connection is closed; ``exc`` is None after a clean end."""
         if exc is not None:
-            log.info("ssh connection ended: %s", exc)
+            log.info("ssh connection from %s ended: %s", self.address, exc)
 
     def begin_auth(self, username: str) -> bool:
-        """Called by asyncssh before anything of a user is checked. Loads the user's public keys. Everybody has to
-        authenticate, so this is always true.
+        """Called by asyncssh when a client says who it is, and again when it says it is somebody else. Loads the keys
+        of that user as they are now. Everybody has to authenticate, so this is always true.
         """
-        if self.AUTHORIZED_KEYS is not None and self._connection is not None and valid_user(username):
-            keys = self.AUTHORIZED_KEYS / f"{username}.pub"
-            if keys.is_file():
-                self._load_keys(self._connection, keys)
+        if self._connection is not None:
+            folder = self.AUTHORIZED_KEYS if valid_user(username) else None
+            keys: Any = Keys.read(folder / f"{username}.pub") if folder is not None else None
+            self._connection.set_authorized_keys(keys)  # none takes away those of a user named before
         return True
 
-    def _load_keys(self, connection: asyncssh.SSHServerConnection, keys: Path) -> None:
-        try:
-            connection.set_authorized_keys(str(keys))
-        except (ValueError, OSError) as error:
-            log.error("%s cannot be used: %s", keys, error)
+    def auth_completed(self) -> None:
+        """Called by asyncssh once the client is who it says it is."""
+        self.authenticated = True
+        log.info("%s is logged in over ssh from %s, as %s", self.user, self.address, self.role.name)
+
+    def public_key_auth_supported(self) -> bool:
+        """Called by asyncssh before each key, also for a user who has none: who asks does not learn who has."""
+        return self._keys < KEYS
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Called by asyncssh for a key that is not among those of the user: no. After too many no key is right."""
+        self._keys += 1
+        if self._keys >= KEYS and self._connection is not None:
+            no_keys: Any = None
+            self._connection.set_authorized_keys(no_keys)
+        return False
 
     def password_auth_supported(self) -> bool:
         """Called by asyncssh before each password: some user has one, and not too many were wrong."""
-        return bool(self.PASSWORDS) and self._failures < ATTEMPTS
+        blocked = self.FAILURES is not None and self.FAILURES.blocked(self.address)
+        return bool(self.PASSWORDS) and self._failures < ATTEMPTS and not blocked
 
     def validate_password(self, username: str, password: str) -> bool | Awaitable[bool]:
         """Called by asyncssh with a password. The hash is checked in a thread, so the answer has to be awaited; without
-        a running loop it is there at once.
+        a running loop it is there at once. May raise ``asyncssh.PasswordChangeRequired`` in a subclass that overrides
+        :meth:`change_password`.
         """
+        passwords = self.PASSWORDS if valid_user(username) else {}
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return check_password(self.PASSWORDS, username, password)
-        check = loop.run_in_executor(None, check_password, self.PASSWORDS, username, password)
+            return check_password(passwords, username, password)
+        check = loop.run_in_executor(self.HASHING, check_password, passwords, username, password)
         check.add_done_callback(self._count_failure)
         return check
 
     def _count_failure(self, check: asyncio.Future[bool]) -> None:
         if check.cancelled() or check.exception() is not None or not check.result():
             self._failures += 1
+            if self.FAILURES is not None:
+                self.FAILURES.add(self.address)
+
+    def change_password(self, username: str, old_password: str, new_password: str) -> bool | Awaitable[bool]:
+        """Called by asyncssh when a client wants another password: no, they stand in the hub's settings."""
+        self._failures += 1
+        return False
 
     def session_requested(self) -> HubSSHServerSession | bool:
         """Called by asyncssh for each shell or command of the client; refused if the server has no ``SHELL``."""
-        if self.SHELL is None:
+        self._sessions = [session for session in self._sessions if not session.ended]
+        if self.SHELL is None or len(self._sessions) >= SESSIONS:
             return False
-        return HubSSHServerSession(self.NAME, self._shell())
+        session = HubSSHServerSession(self.NAME, self._shell())
+        self._sessions.append(session)
+        if isinstance(session.shell, CommandPrompt):
+            session.files = self._files
+            session.terminal = lambda: self._terminal(session.shell)
+        return session
 
     def _shell(self) -> Any:
         """A prompt of this user's own if ``SHELL`` is a hub."""
-        return self.SHELL if hasattr(self.SHELL, "eval") else CommandPrompt(self.SHELL, self._role())
+        return self.SHELL if hasattr(self.SHELL, "eval") else CommandPrompt(self.SHELL, self.role, self.user)
 
-    def _role(self) -> Role:
-        """``environment="HUB_ROLE=viewer"`` before a key in the user's file; operator without it."""
+    def _terminal(self, prompt: CommandPrompt) -> asyncssh.SSHServerSession[Any]:
+        """What a shell in a terminal is: Python for developers, the command prompt for others."""
+        if self.CHILDREN is not None and self.role == Role.developer:
+            return ChildShell(self.CHILDREN, {"name": self.NAME, "user": self.user})
+        from hubkernel.ssh.console import Console
+
+        return Console(self.NAME, prompt, self.HISTORY / self.user if self.HISTORY is not None else None)
+
+    def _files(self) -> asyncssh.SSHServerSession[Any] | None:
+        if self.UPLOADS is None or self.role < Role.operator:
+            return None
+        from hubkernel.ssh.files import UploadSession
+
+        return UploadSession(self.UPLOADS)
+
+    @property
+    def user(self) -> str:
+        """Who the client is."""
+        return str(self._connection.get_extra_info("username")) if self._connection is not None else ""
+
+    @property
+    def role(self) -> Role:
+        """``environment="HUB_ROLE=viewer"`` before a key in the user's file; operator without it. What a client sets
+        itself does not count.
+        """
         options = self._connection.get_key_option("environment", {}) if self._connection is not None else {}
         name = options.get("HUB_ROLE", "operator") if isinstance(options, dict) else "operator"
         return Role[name] if name in Role.__members__ else Role.viewer
 
 
-class HubSSHServerSession(asyncssh.SSHServerSession[str]):
-    """A prompt, or one command, of a client. asyncssh calls the methods below on the loop of the server.
-
-    Lines are evaluated one after the other, in the order in which they came, by ``shell.eval(line)``.
-    """
-
-    def __init__(self, name: str, shell: Any) -> None:
-        self.name = name
-        self.shell = shell
-        self._channel: asyncssh.SSHServerChannel[str] | asyncssh.SSHLineEditorChannel | None = None
-        self._command: str | None = None
-        self._input = ""
-        self._ending = False
-        self._work: asyncio.Task[int] | None = None
-
-    def connection_made(self, chan: asyncssh.SSHServerChannel[str]) -> None:
-        """Called by asyncssh when the channel is open; ``chan`` is where output goes."""
-        self._channel = chan
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncssh when the channel is gone. What runs on the hub goes on."""
-        if self._work is not None:
-            self._work.cancel()
-
-    def shell_requested(self) -> bool:
-        """Called by asyncssh for ``ssh hub``: yes."""
-        return True
-
-    def exec_requested(self, command: str) -> bool:
-        """Called by asyncssh for ``ssh hub 'command'``: yes; it runs when the session starts."""
-        self._command = command
-        return True
-
-    def session_started(self) -> None:
-        """Called by asyncssh once the channel may be written to."""
-        if self._command is not None:
-            self._work = asyncio.get_running_loop().create_task(self._run_command(self._command))
-            return
-        user = self._channel.get_extra_info("username") if self._channel is not None else ""
-        self._write(f"\nWelcome to {self.name}, {user}!\n{PROMPT}")
-
-    def data_received(self, data: str, datatype: Any) -> None:
-        """Called by asyncssh with input, in pieces of any size: complete lines are evaluated, the rest is kept."""
-        *lines, self._input = (self._input + data.replace("\r\n", "\n")).split("\n")
-        if lines:
-            self.eval_lines(lines)
-
-    def eval_lines(self, lines: Sequence[str]) -> asyncio.Task[int]:
-        """Evaluate lines after all those before; the task gives the number of lines that failed."""
-        self._work = asyncio.get_running_loop().create_task(self._after(self._work, list(lines)))
-        return self._work
-
-    async def _after(self, before: asyncio.Task[int] | None, lines: list[str]) -> int:
-        if before is not None:
-            await asyncio.wait([before])
-        failed = 0
-        for line in lines:
-            if line.strip() in ("exit", "quit", "exit()", "quit()"):
-                self._leave()
-                break
-            failed += not await self._eval(line, error_to_stderr=False)
-            self._write(PROMPT)
-        return failed
-
-    async def _run_command(self, command: str) -> int:
-        done = await self._eval(command, error_to_stderr=True)
-        self._exit(0 if done else 1)
-        return int(not done)
-
-    async def _eval(self, line: str, *, error_to_stderr: bool) -> bool:
-        try:
-            result = self.shell.eval(line)
-            text = await result if inspect.isawaitable(result) else result
-        except PromptError as error:
-            self._write(f"{error}\n", to_stderr=error_to_stderr)
-            return False
-        except Exception as error:
-            log.exception("a line of an ssh session failed")
-            self._write(f"{type(error).__name__}: {error}\n", to_stderr=error_to_stderr)
-            return False
-        self._write(text or "")
-        return True
-
-    def eof_received(self) -> bool:
-        """Called by asyncssh at the end of the input: what came before is still evaluated, then the session ends."""
-        if self._command is None and not self._ending:
-            self._ending = True
-            rest, self._input = self._input, ""
-            lines = [rest] if rest.strip() else []
-            self.eval_lines(lines).add_done_callback(lambda task: self._leave())
-        return True
-
-    def soft_eof_received(self) -> None:
-        """Called by the line editor for Ctrl-D on an empty line: the session ends."""
-        self.eof_received()
-
-    def break_received(self, msec: int) -> bool:
-        """Called by asyncssh for a break, and for Ctrl-C in the line editor: forgets what was typed of the line, and
-        then is as Enter on an empty one.
-        """
-        self._input = ""
-        if isinstance(self._channel, asyncssh.SSHLineEditorChannel):
-            self._channel.clear_input()
-        self._write("\n")
-        self.eval_lines([""])
-        return True
-
-    def _leave(self) -> None:
-        self._write("Have a good one...\n")
-        self._exit(0)
-
-    def _write(self, text: str, *, to_stderr: bool = False) -> None:
-        if text and self._channel is not None and not self._channel.is_closing():
-            self._channel.write(text, asyncssh.EXTENDED_DATA_STDERR if to_stderr else None)
-
-    def _exit(self, status: int) -> None:
-        if self._channel is not None and not self._channel.is_closing():
-            self._channel.exit(status)
-
-
 class RunningSSHServer:
     """A listening server. ``port`` is the one it got, where 0 was asked for."""
 
-    def __init__(self, acceptor: asyncssh.SSHAcceptor) -> None:
+    def __init__(self, acceptor: asyncssh.SSHAcceptor, kind: type[HubSSHServer]) -> None:
         self._acceptor = acceptor
-        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._kind = kind
+        self._connections: dict[asyncssh.SSHServerConnection, HubSSHServer] = {}
         self.port: int = acceptor.get_port()
 
-    def add(self, connection: asyncssh.SSHServerConnection) -> None:
-        """Called for each connection, so that it ends with the server."""
-        self._connections = {known for known in self._connections if not known.is_closed()} | {connection}
+    def add(self, connection: asyncssh.SSHServerConnection, server: HubSSHServer) -> None:
+        """Called for each connection, so that it ends with the server. One too many is ended at once."""
+        known = self._connections.items()
+        self._connections = {other: owner for other, owner in known if not other.is_closed()}
+        if sum(not owner.authenticated for owner in self._connections.values()) >= STARTING:
+            log.warning("too many ssh connections that do not log in: one from %s is refused", server.address)
+            connection.abort()
+        self._connections[connection] = server
 
     def close(self) -> None:
         """Listen no more and end all connections. Call it on the server's loop."""
         self._acceptor.close()
         for connection in self._connections:
             connection.abort()
+        if self._kind.HASHING is not None:
+            self._kind.HASHING.shutdown(wait=False, cancel_futures=True)
 
     async def wait_closed(self) -> None:
         """Until all that :meth:`close` ended is gone."""
         for connection in self._connections:
             await connection.wait_closed()
+        if self._kind.CHILDREN is not None:
+            await self._kind.CHILDREN.close()
         await self._acceptor.wait_closed()
 
 
@@ -265,26 +233,45 @@ async def start_ssh_server(  # noqa: PLR0917 - the signature is given
     """
     if loop is not asyncio.get_running_loop():
         raise RuntimeError("start_ssh_server has to be awaited on the loop that it is given")
+    attributes = {"NAME": name, "PASSWORDS": dict(passwords), "SHELL": shell}
+    return await listen(attributes, keys, host or LOOPBACK, port)
+
+
+async def listen(attributes: dict[str, Any], keys: Sequence[str], host: str, port: int) -> RunningSSHServer:
+    """:func:`start_ssh_server` with any of the class attributes of :class:`HubSSHServer`."""
     for key in keys:
         await asyncio.to_thread(make_host_key, Path(key))
-    authorized = Path(keys[0]).parent / "authorized_keys"
+    warn_of_legacy(attributes["PASSWORDS"])
+    kind = _of_its_own(Path(keys[0]).parent / "authorized_keys", attributes)
     started: list[RunningSSHServer] = []
 
-    class Server(HubSSHServer):
-        """Of this server alone, so that two in one process share nothing."""
-
-        PASSWORDS = dict(passwords)
-        SHELL = shell
-        NAME = name
-        AUTHORIZED_KEYS = authorized
-
+    class Server(kind):  # type: ignore[misc, valid-type]
         def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
             super().connection_made(connection)
             for server in started:
-                server.add(connection)
+                server.add(connection, self)
 
     acceptor = await asyncssh.create_server(
-        Server, host or LOOPBACK, port, server_host_keys=list(keys), login_timeout=60, reuse_address=True
+        Server,
+        host,
+        port,
+        server_host_keys=list(keys),
+        login_timeout=LOGIN_TIMEOUT,
+        reuse_address=True,
+        errors="replace",
+        config=None,
+        agent_forwarding=False,
+        kbdint_auth=False,  # it cannot ask for a change of password
     )
-    started.append(RunningSSHServer(acceptor))
+    started.append(RunningSSHServer(acceptor, Server))
     return started[0]
+
+
+def _of_its_own(authorized_keys: Path, attributes: dict[str, Any]) -> type[HubSSHServer]:
+    """A class for one server alone, so that two in one process share nothing."""
+    own = {
+        "AUTHORIZED_KEYS": authorized_keys,
+        "FAILURES": Failures(),
+        "HASHING": ThreadPoolExecutor(1, "ssh-passwords"),
+    }
+    return type("Server", (HubSSHServer,), {**own, **attributes})
