@@ -214,7 +214,11 @@ class HubConfig(BaseModel):
         None, "Notifications", "Incoming webhook of Slack, or of what speaks like it.", old="SLACK_WEBHOOK"
     )
     slack_mentions: list[str] = _setting(
-        list, "Notifications", 'Who is called in Slack when something fails: ["<!here>", "<@U024BE7LH>"].', live=True
+        list,
+        "Notifications",
+        'Who is called in Slack when something fails: ["<!here>", "<@U024BE7LH>"].',
+        old="SLACK_MENTIONS",
+        live=True,
     )
     notify_events: list[str] = _setting(
         lambda: [
