@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.executors.logs import current_worker, line_of
-from hubkernel.hub.config import masked
 from hubkernel.jobs import current
+from hubkernel.jobs.masking import MaskingFormatter, redact
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -36,7 +36,7 @@ class HubLog(logging.Handler):
         self._server = server
         config = server.config
         self._file = _File(file, maxBytes=config.log_size, backupCount=config.logs_kept, encoding="utf-8", delay=True)
-        self._file.setFormatter(_Masked(FORMAT))
+        self._file.setFormatter(MaskingFormatter(FORMAT))
         self._inside = threading.local()
         self._level_before: int | None = None
 
@@ -91,13 +91,6 @@ class _File(RotatingFileHandler):
         if not self.failed:
             super().handleError(record)
         self.failed = True
-
-
-class _Masked(logging.Formatter):
-    """Without the passwords of urls."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return str(masked(super().format(record)))
 
 
 def _tell_job(record: logging.LogRecord) -> None:
@@ -155,7 +148,7 @@ class Alerts:
             "_id": f"{now:.6f}-{os.urandom(3).hex()}",
             "created": now,
             "asctime": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)),
-            "msg": message,
+            "msg": redact(message),
             "level": logging.getLevelName(level),
             "name": name,
             "pid": os.getpid(),

@@ -62,12 +62,8 @@ def redact(text: str) -> str:
     return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2][0]}{MASK}{found[2][-1]}", text)
 
 
-class MaskingFilter(logging.Filter):
-    """For handlers that write where others read: no record passes with a secret in its message or traceback."""
+class MaskingFormatter(logging.Formatter):
+    """For logs that others may read: no secret in a record's message, its traceback or its stack."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
-        if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
