@@ -49,8 +49,8 @@ def test_exec_does_the_whole_job_one_step_after_the_other(home: HubHome) -> None
     ("command", "status", "says"),
     [
         ("dmp hpo_terms", 2, "no command 'dmp'; did you mean 'dump'?"),
-        ("dump hpo_terms forse=True", 1, "forse"),
-        ("dump hpo_term", 1, "no source 'hpo_term': did you mean 'hpo_terms'?"),
+        ("dump hpo_terms forse=True", 2, "forse"),
+        ("dump hpo_term", 2, "no source 'hpo_term': did you mean 'hpo_terms'?"),
         ("upload hpo_terms", 1, "hpo_terms"),
         ("count nothing", 1, "nothing"),
     ],
