@@ -60,7 +60,7 @@ def _add_exec(commands: Any) -> None:
         description="Run commands of the hub and wait for them. Progress goes to stderr, results to stdout.",
         epilog="""For instance: hubkernel exec 'dump("hpo_terms") && upload("hpo_terms")'""",
     )
-    execute.add_argument("--json", action="store_true", help="one line of JSON a command, for a job its whole record")
+    execute.add_argument("--json", action="store_true", help="one line of JSON, for a job its whole record")
     execute.add_argument("--quiet", "-q", action="store_true", help="no progress")
     execute.add_argument("--traceback", action="store_true", help="if a job fails, also show where")
     execute.add_argument("text", nargs="+", metavar="TEXT", help="a command: as a call, or as words; && joins several")
@@ -122,24 +122,26 @@ def run_exec(options: argparse.Namespace, home: HubHome) -> int:
     """``hubkernel exec``."""
     from hubkernel.hub.syntax import CommandSyntaxError, parse_chain
 
+    text = " ".join(options.text)
     try:
-        calls = parse_chain(" ".join(options.text))
+        calls = parse_chain(text)
     except CommandSyntaxError as error:
         return _fail(str(error), USAGE)
     from hubkernel import client
 
     hub = client.connect(home, door="cli")
     try:
-        for name, args, kwargs in calls:
-            status = _exec_one(hub, options, name, args, kwargs)
-            if status:
-                return status
-        return 0
+        if len(calls) == 1:
+            return _exec_one(hub, options, *calls[0])
+        return _exec_one(hub, options, "run", (text,), {}, parts=[call.name for call in calls])
     finally:
         client.disconnect(home)
 
 
-def _exec_one(hub: HubAPI, options: argparse.Namespace, name: str, args: Any, kwargs: Any) -> int:
+def _exec_one(
+    hub: HubAPI, options: argparse.Namespace, name: str, args: Any, kwargs: Any, *, parts: Sequence[str] = ()
+) -> int:
+    """``parts`` are the commands of a chain, whose job gives the list of their values."""
     from hubkernel.api import JobFailedError, JobHandle
     from hubkernel.hub.commands import CommandError
 
@@ -152,12 +154,12 @@ def _exec_one(hub: HubAPI, options: argparse.Namespace, name: str, args: Any, kw
     except Exception as error:  # whatever a command raises, the caller wants one line and a status
         return _fail(f"{name}: {type(error).__name__}: {error}", FAILED)
     if isinstance(value, JobHandle):
-        return _exec_job(value, options)
+        return _exec_job(value, options, parts)
     _print_value(value, name, as_json=options.json)
     return 0
 
 
-def _exec_job(job: JobHandle, options: argparse.Namespace) -> int:
+def _exec_job(job: JobHandle, options: argparse.Namespace, parts: Sequence[str]) -> int:
     from hubkernel import live
 
     screen: live.Screen = live.Silent() if options.quiet else live.terminal(sys.stderr)
@@ -165,15 +167,17 @@ def _exec_job(job: JobHandle, options: argparse.Namespace) -> int:
         live.follow(job, screen)
     except KeyboardInterrupt:
         live.cancel(job, screen)  # a second Ctrl-C ends the waiting for that, and closes the hub
-        return _end_of_job(job, options) and INTERRUPTED
-    return _end_of_job(job, options)
+        return _end_of_job(job, options, parts) and INTERRUPTED
+    return _end_of_job(job, options, parts)
 
 
-def _end_of_job(job: JobHandle, options: argparse.Namespace) -> int:
+def _end_of_job(job: JobHandle, options: argparse.Namespace, parts: Sequence[str]) -> int:
     if options.json:
         _print_json(job.record.to_dict())
     elif job.state == "done":
-        _print_value(job.record.result, job.name, as_json=False)
+        values = zip(parts, job.record.result, strict=True) if parts else [(job.name, job.record.result)]
+        for name, value in values:
+            _print_value(value, name, as_json=False)
     if job.state == "done":
         return 0
     if options.traceback and job.record.traceback:

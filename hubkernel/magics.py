@@ -14,7 +14,7 @@ from hubkernel import client, display, live
 from hubkernel.api import HubAPI, HubClosedError, JobHandle
 from hubkernel.facade import Hub
 from hubkernel.hub.commands import CommandError
-from hubkernel.hub.syntax import CommandSyntaxError, parse_chain
+from hubkernel.hub.syntax import Call, CommandSyntaxError, parse_chain
 from hubkernel.owner import OwnerError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class HubMagics(Magics):  # type: ignore[misc]
 
         A command is written as words, ``%hub dump hpo_terms force=True``, or as a call,
         ``%hub dump("hpo_terms", force=True)``. Arguments are Python literals; a bare word is text. ``$name`` and
-        ``{expression}`` are replaced by Python values first (write ``{{`` for a brace). ``&&`` joins commands, each of
-        which runs only if the one before it succeeded.
+        ``{expression}`` are replaced by Python values first (write ``{{`` for a brace). ``&&`` joins commands into one
+        job; each runs only if the one before it succeeded, and its result is the list of theirs.
 
         A long command is a job. ``%hub`` waits for it, shows its progress and returns it::
 
@@ -121,7 +121,10 @@ class HubMagics(Magics):  # type: ignore[misc]
     def _run(self, text: str, *, wait: bool) -> Any:
         value: Any = None
         try:
-            for name, args, kwargs in parse_chain(text):
+            calls = parse_chain(text)
+            if len(calls) > 1:  # one job of the hub, which checks all of it before it begins
+                calls = [Call("run", (text,))]
+            for name, args, kwargs in calls:
                 value = self._hub.call(name, *args, **kwargs)
                 if wait and isinstance(value, JobHandle):
                     self._shower.wait(value)

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommands
+from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommands, Role
 from hubkernel.hub.events import EventBus
-from hubkernel.hub.launching import Launcher
+from hubkernel.hub.launching import Launcher, origin
 from hubkernel.hub.loop import LoopThread
 from hubkernel.jobs.models import JobRecord, plain
 
@@ -35,6 +35,7 @@ class FakeJobs:
     """The part of the job manager that doors use. ``move`` is what a test does to a job."""
 
     def __init__(self, bus: EventBus) -> None:
+        self.loop: Any = None
         self._bus = bus
         self._ids = itertools.count(1)
         self.records: dict[int, JobRecord] = {}
@@ -54,6 +55,8 @@ class FakeJobs:
             self._run(record.id, future, lambda: function(*given["args"], **given["kwargs"]))
         elif name == "quick":
             self.move(record.id, state="done", result="quickly")
+        elif name == "run":
+            self._run(record.id, future, lambda: asyncio.run_coroutine_threadsafe(function(), self.loop).result())
         with self.moved:
             self.moved.notify_all()
         return SimpleNamespace(id=record.id, record=record, future=future)
@@ -107,7 +110,7 @@ class FakeServer:
         self.bus = EventBus()
         self.jobs = FakeJobs(self.bus)
         self._loop = LoopThread("fake hub")
-        self.loop = self._loop.loop
+        self.loop = self.jobs.loop = self._loop.loop
         self.documents = [{"_id": f"HP:{n:07}", "name": f"term {n}", "n": n} for n in range(2500)]
         self.pages: list[tuple[str | None, int]] = []
         self.commands = HubCommands()
@@ -146,6 +149,10 @@ class FakeServer:
             """All sources."""
             return SOURCES
 
+        def run(text: str) -> Any:
+            """Run commands."""
+            return self.launcher.run(text, origin())
+
         def builds() -> list[dict[str, Any]]:
             """All builds."""
             return [{"_id": "hpo_20250116", "status": "success", "index": {"hpo_current": {}}}]
@@ -162,7 +169,13 @@ class FakeServer:
             """Merge the sources of a configuration."""
 
         self.commands.update(
-            dump=dump, quick=quick, later=untracked(later), status=untracked(status), setconf=setconf, merge=merge
+            dump=dump,
+            quick=quick,
+            later=untracked(later),
+            status=untracked(status),
+            setconf=setconf,
+            merge=merge,
+            run=CommandDefinition(run, tracked=False, role=Role.viewer),
         )
         self.extra_commands.update(
             sources=untracked(sources),

@@ -62,11 +62,22 @@ class TestExec:
         assert run(home, "exec", "status()") == 0
         assert json.loads(capsys.readouterr().out) == {"source": {"total": 2}}
 
-    def test_json_is_one_line_a_command(self, home: str, capsys: Captured) -> None:
-        assert run(home, "exec", "--json", "quick() && status()") == 0
-        job, status = map(json.loads, capsys.readouterr().out.splitlines())
+    def test_json_is_one_line(self, home: str, capsys: Captured) -> None:
+        assert run(home, "exec", "--json", "status()") == 0
+        assert json.loads(capsys.readouterr().out) == {"source": {"total": 2}}
+        assert run(home, "exec", "--json", "quick()") == 0
+        job = json.loads(capsys.readouterr().out)
         assert (job["state"], job["result"], job["command"]) == ("done", "quickly", "quick()")
-        assert status == {"source": {"total": 2}}
+
+    def test_a_chain_is_one_job_and_shows_all_results(self, home: str, capsys: Captured, server: FakeServer) -> None:
+        assert run(home, "exec", "quick() && status() && sources") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("quickly\n{\n")
+        assert "hpo_terms" in out
+        assert run(home, "exec", "--json", "quick() && status()") == 0
+        job = json.loads(capsys.readouterr().out)
+        assert (job["command"], job["result"]) == ("quick() && status()", ["quickly", {"source": {"total": 2}}])
+        assert len(server.jobs.records) == 2
 
     @pytest.mark.parametrize(
         ("text", "says"),
@@ -75,6 +86,8 @@ class TestExec:
             ("dump", "'src' is missing"),
             ("dump(__import__('os'))", "only literals"),
             ("status && ", "'&&' needs a command on both sides"),
+            ("quick && dmp x", "no command 'dmp'; did you mean 'dump'?"),
+            ("status && quick", "can't chain commands"),
         ],
     )
     def test_wrong_usage_is_status_2(
@@ -115,7 +128,7 @@ class TestExec:
                 signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(live.PlainScreen, "draw", interrupt)
-        assert run(home, "exec", "dump x && setconf x 1") == 130
+        assert run(home, "exec", "dump x") == 130
         assert [record.state for record in server.jobs.records.values()] == ["cancelled"]
         assert "Cancelling job 1" in capsys.readouterr().err
 

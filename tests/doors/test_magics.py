@@ -104,10 +104,15 @@ def test_a_cell_runs_one_command_a_line_and_stops_at_the_first_failure(
     assert "{'x': 'one'}" in capsys.readouterr().out
 
 
-def test_chained_commands_stop_at_the_first_failure(shell: Any, server: FakeServer) -> None:
-    with pytest.raises(UsageError):
+def test_chained_commands_are_one_job(shell: Any, server: FakeServer) -> None:
+    with pytest.raises(UsageError, match="did you mean 'dump'"):
         run(shell, "%hub setconf x 1 && dmp y && setconf z 3")
-    assert len(server.jobs.records) == 1
+    assert not server.jobs.records
+    job = run(shell, "%hub --no-wait setconf x 1 && quick")
+    assert (job.command, job.result(10)) == ("setconf(name='x',value=1) && quick()", [{"x": 1}, "quickly"])
+    with pytest.raises(JobFailedError, match="there is no setting 'nothing'"):
+        run(shell, "%hub setconf nothing 1 && setconf z 3")
+    assert len(server.jobs.records) == 2
 
 
 def test_help_is_a_manual(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
