@@ -89,7 +89,7 @@ ELSEWHERE = {
     "CACHE_FORMAT": "as above",
     "LOGGER_NAME": "loggers are named by their modules, below `hubkernel`",
     "HUB_REFRESH_COMMANDS": "a job tells of its end by itself; nothing is polled",
-    "USE_RELOADER": "`reloader_config=False` of the hub, or a list of features without `reloader`, turns it off",
+    "USE_RELOADER": "a script says so: leave `reloader` out of its features, or give `reloader_config=False`",
     "MAX_SYNC_WORKERS": "one pool of workers for everything: `max_workers`",
     "MAX_QUEUED_JOBS": "jobs wait in the journal, which holds any number; `max_memory` limits what runs",
     "DATA_SRC_SERVER": "all collections are in one store: `store_url`",
