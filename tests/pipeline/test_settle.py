@@ -77,6 +77,17 @@ def test_a_store_that_does_not_tell_is_asked_at_the_next_start(
     assert recover(hub) == []
 
 
+def test_a_success_that_cannot_be_written_is_found_at_the_next_start(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(upload_state.UploadState, "_end", raising(StoreError("the disk is full")))
+        with pytest.raises(StoreError, match="the disk is full"):
+            hub.upload("s")
+    assert (hub.job("s")["status"], "s" in hub.context.store) == ("uploading", True)
+    state, store = hub.context.state, hub.context.store
+    assert upload_state.recover(state, store, lambda pid: False) == ["upload of s: success"]
+    assert hub.job("s")["current"]["count"] == 2
+
+
 @pytest.mark.parametrize("error", [CancelledWork(), ValueError("odd")])
 def test_a_build_that_fails_behind_the_swap_is_in_place(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, error: BaseException

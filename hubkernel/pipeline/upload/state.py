@@ -96,8 +96,8 @@ class UploadState:
         return record.prepared is not None and store.token(self._collection) == record.prepared.token
 
     def succeed(self, record: UploadJob) -> None:
-        """What was prepared has happened."""
-        made = record.prepared
+        """What was prepared has happened. If that cannot be written, ``record`` still knows what was prepared."""
+        made, record = record.prepared, record.model_copy(update={"prepared": None})
         assert made is not None
         if made.master is not None:
             self.save_master(made.master)
@@ -110,7 +110,6 @@ class UploadState:
             bytes=made.bytes,
             uploaded_at=made.at,
         )
-        record.prepared = None
         self._end(record, "success", made.at)
 
     def fail(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
