@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.services import ServiceMissingError, elasticsearch, mongod
+from tests.services import ServiceMissingError, elasticsearch, mongod, openssh
 
-PROBES: dict[str, Callable[[], str]] = {"mongod": mongod.probe, "elasticsearch": elasticsearch.probe}
+PROBES: dict[str, Callable[[], str]] = {
+    "mongod": mongod.probe,
+    "elasticsearch": elasticsearch.probe,
+    "openssh": openssh.probe,
+}
 
 
 def main() -> int:

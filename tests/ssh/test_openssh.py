@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,13 +18,10 @@ from hubkernel import discovery
 from hubkernel.hub.home import HubHome
 from hubkernel.owner import read_owner
 from tests.e2e.homes import add_slow_source, hpo_home
+from tests.services import ServiceMissingError, missing, openssh
 from tests.ssh.tools import PASSWORD, until
 
-pytestmark = [
-    pytest.mark.service,
-    pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed"),
-]
-
+pytestmark = pytest.mark.service
 HELP = "command(id: int) -> dict[str, Any]\n\nOne launched command: its text, state, times, progress and results.\n"
 
 
@@ -61,6 +57,10 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    try:
+        openssh.probe()
+    except ServiceMissingError as error:
+        missing(error)
     folder = tmp_path_factory.mktemp("openssh")
     home = hpo_home(folder / "home")
     add_slow_source(home)
@@ -74,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         subprocess.run(made, check=True, stdin=subprocess.DEVNULL)
         if role != "stranger":
             (keys / f"{role}.pub").write_text(f'environment="HUB_ROLE={role}" {(folder / f"{role}.pub").read_text()}')
-    owner = discovery.start(home, quiet=True)
+    owner = discovery.start(home)
     assert owner.ssh_port
     try:
         yield Place(home, owner.ssh_port, folder)
@@ -93,6 +93,20 @@ def test_a_wrong_key(place: Place, user: str, key: str) -> None:
     done = place.ssh(user, "command?", key=key)
     assert done.returncode == 255
     assert "Permission denied" in done.stderr
+
+
+def test_a_key_is_given_and_taken_away_by_a_developer(place: Place) -> None:
+    line = (place.folder / "stranger.pub").read_text().strip()
+    assert place.ssh("ann", "command?", key="stranger").returncode == 255
+    given = place.ssh("developer", f'add_key("ann", "{line}", role="viewer")')
+    assert given.returncode == 0, given.stderr
+    assert place.ssh("ann", "command?", key="stranger").stdout == HELP
+    assert place.ssh("ann", "dump hpo_terms", key="stranger").returncode == 1
+    assert place.ssh("developer", 'revoke_key("ann")').returncode == 0
+    assert place.ssh("ann", "command?", key="stranger").returncode == 255
+    told = place.ssh("developer", 'audit(door="ssh", user="ann")').stdout
+    assert "refused" in told
+    assert "dump" in told
 
 
 @pytest.mark.parametrize(("password", "status"), [(PASSWORD, 0), ("wrong", 255)])

@@ -1,0 +1,18 @@
+"""OpenSSH's client programs, as users have them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from tests.services import ServiceMissingError
+
+PROGRAMS = ("ssh", "scp", "sftp", "ssh-keygen")
+
+
+def probe() -> str:
+    """Which version there is. Raises :class:`ServiceMissingError`."""
+    absent = [program for program in PROGRAMS if shutil.which(program) is None]
+    if absent:
+        raise ServiceMissingError(f"no {', '.join(absent)} on PATH: install OpenSSH's client (openssh-client)")
+    return subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True).stderr.strip()
