@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from hubkernel import wire
@@ -181,7 +182,7 @@ class RemoteHub:
     ) -> dict[str, Any]:
         """The answer of the owner. ``again``: asking twice does no harm, so it is asked again if the owner was lost."""
         caller = caller or self.caller
-        headers = {wire.DOOR: caller.door, wire.USER: caller.user, wire.ROLE: caller.role.name}
+        headers = {wire.DOOR: caller.door, wire.USER: quote(caller.user), wire.ROLE: caller.role.name}
         content = None if body is None else wire.dumps(body, wire.BSON)
         for last in (False, True):
             link = self._linked()
