@@ -45,7 +45,7 @@ class OwnedHub:
         self.placement = placement
         self.pid = os.getpid()
         self.app: str | None = None
-        self.on_end: Callable[[bool], None] | None = None
+        self.on_end: Callable[[bool], object] | None = None
         """Called by the command ``stop`` (False) or ``restart`` (True), in a thread of its own, to end this hub."""
         self.lock = OwnerLock(home.create().run)
         self.lock.acquire(placement)

@@ -5,13 +5,12 @@ websocket.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from hubkernel import wire
@@ -19,10 +18,11 @@ from hubkernel.api import BoundHub, Caller, CommandInfo, EventStream
 from hubkernel.handles import HubClosedError, HubStoppingError, JobHandle
 from hubkernel.hub.commands import BadArgumentsError, Role
 from hubkernel.hub.events import Event
+from hubkernel.link import Link, LinkError
 from hubkernel.mirror import Mirror
 
 if TYPE_CHECKING:
-    import httpx
+    import urllib3
     import websocket
 
     from hubkernel.jobs.models import JobRecord
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-API = "hubkernel/api"
-CONNECT_TIMEOUT = 5.0
-KEEP_ALIVE = 60.0
+PATIENCE = 5.0
+"""Seconds for what is asked in the background."""
 GIVE_UP = 10.0
 """Seconds for which a lost owner that still holds its lock is looked for."""
 PAUSE = 0.1
@@ -71,8 +70,7 @@ class RemoteHub:
         self.caller = Caller.here(door)
         self._find, self._discover = ensure, discover
         self._lock = threading.RLock()
-        self._owner: Owner | None = None
-        self._http: httpx.Client | None = None
+        self._link: Link | None = None
         self._commands: dict[str, CommandInfo] | None = None
         self._epoch = ""
         """Of the hub process that answered last; the events are those of ``_epoch_heard``."""
@@ -91,7 +89,7 @@ class RemoteHub:
 
     @property
     def placement(self) -> str:
-        return self._connected().placement
+        return self._linked().owner.placement
 
     @property
     def epoch(self) -> str:
@@ -164,7 +162,7 @@ class RemoteHub:
         if websocket is not None:
             websocket.abort()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(CONNECT_TIMEOUT)
+            thread.join(PATIENCE)
         with self._lock:
             self._drop()
         self._events.close()
@@ -183,40 +181,38 @@ class RemoteHub:
         again: bool = True,
     ) -> dict[str, Any]:
         """The answer of the owner. ``again``: asking twice does no harm, so it is asked again if the owner was lost."""
-        import httpx
-
         caller = caller or self.caller
-        headers = {wire.DOOR: caller.door, wire.USER: caller.user, wire.ROLE: caller.role.name}
+        headers = {wire.DOOR: caller.door, wire.USER: quote(caller.user), wire.ROLE: caller.role.name}
         content = None if body is None else wire.dumps(body, wire.BSON)
         for last in (False, True):
-            client = self._client()
+            link = self._linked()
             try:
-                answer = client.request(method, path, content=content, params=params, headers=headers)
-            except (httpx.TransportError, RuntimeError) as error:  # the latter from a client closed meanwhile
-                self._forget(client)
-                if last or not (again or isinstance(error, httpx.ConnectError)):
+                answer = link.ask(method, path, content, params=params, headers=headers)
+            except LinkError as error:
+                self._forget(link)
+                if last or (error.reached and not again):
                     raise HubClosedError(f"the hub at {self.home} ended while it was asked: {error}") from None
                 continue
-            if answer.status_code in (401, 403) and not last and self._is_stale(client):
+            if answer.status in (401, 403) and not last and self._is_stale(link):
                 continue  # another owner has got the old one's port
             try:
                 return self._read(answer)
             except HubStoppingError:
-                self._forget(client)
+                self._forget(link)
                 if last:
                     raise
         raise AssertionError("unreachable")
 
-    def _read(self, answer: httpx.Response) -> dict[str, Any]:
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         kind = answer.headers.get("Content-Type", "").partition(";")[0]
         try:
-            found = wire.loads(answer.content, wire.BSON if kind == wire.BSON else wire.JSON)
+            found = wire.loads(answer.data, wire.BSON if kind == wire.BSON else wire.JSON)
         except wire.WireError:
             raise HubClosedError(
-                f"the hub at {self.home} does not answer as a hub does (HTTP {answer.status_code})"
+                f"the hub at {self.home} does not answer as a hub does (HTTP {answer.status})"
             ) from None
         self._note_epoch(answer.headers.get(wire.EPOCH, ""))
-        if answer.status_code >= 400:
+        if answer.status >= 400:
             raise wire.revive(found)
         return found
 
@@ -224,40 +220,33 @@ class RemoteHub:
         if epoch and epoch != self._epoch:
             self._epoch, self._commands, self._answered = epoch, None, 0
 
-    def _connected(self) -> Owner:
-        self._client()
-        owner = self._owner
-        if owner is None:
-            raise HubClosedError(f"the hub at {self.home} was lost")
-        return owner
-
-    def _client(self) -> httpx.Client:
+    def _linked(self) -> Link:
         with self._lock:
             if self._stop.is_set():
                 raise HubClosedError(f"the connection to the hub at {self.home} was closed")
-            if self._http is None:
+            if self._link is None:
                 owner = self._find()
                 if owner is None:
                     raise HubClosedError(f"no hub runs at {self.home}")
-                self._owner, self._http = owner, http_client(owner)
-            return self._http
+                self._link = Link(owner)
+            return self._link
 
-    def _is_stale(self, client: httpx.Client) -> bool:
+    def _is_stale(self, link: Link) -> bool:
         owner = self._discover()
-        if owner is None or owner == self._owner:
+        if owner is None or owner == link.owner:
             return False
-        self._forget(client)
+        self._forget(link)
         return True
 
-    def _forget(self, client: httpx.Client | None) -> None:
+    def _forget(self, link: Link | None) -> None:
         with self._lock:
-            if self._http is client:
+            if link is not None and self._link is link:
                 self._drop()
 
     def _drop(self) -> None:
-        if self._http is not None:
-            self._http.close()
-        self._http = self._owner = None
+        if self._link is not None:
+            self._link.close()
+        self._link = None
 
     # Jobs.
 
@@ -305,14 +294,12 @@ class RemoteHub:
 
     def _ask_owner(self, path: str) -> dict[str, Any]:
         """Ask the owner that there is; start none."""
-        import httpx
-
-        client = self._http
-        if client is None:
+        link = self._link
+        if link is None:
             raise HubClosedError(f"the hub at {self.home} was lost")
         try:
-            return self._read(client.get(path, timeout=CONNECT_TIMEOUT))
-        except (httpx.TransportError, RuntimeError) as error:
+            return self._read(link.ask("GET", path, timeout=PATIENCE))
+        except LinkError as error:
             raise HubClosedError(f"the hub at {self.home} was lost: {error}") from None
 
     def _refresh(self, handle: RemoteJob) -> None:
@@ -354,32 +341,27 @@ class RemoteHub:
 
     def _opened(self) -> websocket.WebSocket:
         """A websocket; if the owner that is known here is gone, that of the next one."""
-        self._client()
         try:
-            return self._open_socket()
+            return self._open_socket(self._linked())
         except HubClosedError:
             self._drop()
-            self._client()
-            return self._open_socket()
+            return self._open_socket(self._linked())
 
-    def _open_socket(self) -> websocket.WebSocket:
+    def _open_socket(self, link: Link) -> websocket.WebSocket:
         """Connect, and hear from the hub which of its events is the last."""
         import websocket
 
-        owner = self._connected()
         known = self._epoch_heard and self._events.last
-        since = f"?since={self._events.last}&epoch={self._epoch_heard}" if known else ""
-        url = f"{owner.url.replace('http', 'ws', 1)}{API}/events{since}"
-        header = [f"Authorization: token {owner.token}", f"Accept: {wire.BSON}"]
-        connection = websocket.WebSocket(skip_utf8_validation=True)
         try:
-            # A socket of our own, since the library would take the proxy of the environment, which is not for us.
-            connection.connect(url, header=header, timeout=CONNECT_TIMEOUT, socket=_dial(owner.url))
+            connection = link.events({"since": self._events.last, "epoch": self._epoch_heard} if known else {})
+        except LinkError as error:
+            raise HubClosedError(f"the hub at {self.home} was lost: {error}") from None
+        try:
             hello = self._next_event(connection)
-            connection.settimeout(None)
         except (websocket.WebSocketException, OSError, wire.WireError) as error:
             connection.shutdown()
             raise HubClosedError(f"the hub at {self.home} was lost: {error}") from None
+        connection.settimeout(None)
         self._begin(hello)
         return connection
 
@@ -453,7 +435,7 @@ class RemoteHub:
                 log.debug("%s", error)
                 return False
             if owner is None:
-                self._forget(self._http)
+                self._forget(self._link)
                 return False
             if self._take(owner, reader):
                 self._refresh_all()
@@ -465,41 +447,17 @@ class RemoteHub:
         with self._lock:
             if self._thread is not reader or self._socket is not None:
                 return True
-            if self._http is None or owner != self._owner:
+            if self._link is None or owner != self._link.owner:
                 self._drop()
-                self._owner, self._http = owner, http_client(owner)
+                self._link = Link(owner)
             try:
-                self._socket = self._open_socket()
+                self._socket = self._open_socket(self._link)
             except HubClosedError:
                 return False
         return True
 
     def __repr__(self) -> str:
         return f"<RemoteHub {self.home}>"
-
-
-def http_client(owner: Owner) -> httpx.Client:
-    """A client for the REST API of an owner, that takes no proxy and waits for a command as long as it runs."""
-    import httpx
-
-    return httpx.Client(
-        base_url=f"{owner.url}{API}/",
-        headers={"Authorization": f"token {owner.token}", "Accept": wire.BSON, "Content-Type": wire.BSON},
-        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
-        limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
-        trust_env=False,
-    )
-
-
-def _dial(url: str) -> socket.socket:
-    import ssl
-
-    address = urlsplit(url)
-    secure = address.scheme == "https"
-    host, port = address.hostname or "127.0.0.1", address.port or (443 if secure else 80)
-    plain = socket.create_connection((host, port), CONNECT_TIMEOUT)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
 
 
 def _job_id(id: Any) -> int:

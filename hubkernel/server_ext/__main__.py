@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from hubkernel.server_ext.process import serve
 
-        serve(owned, Path(options.app) if options.app else None, lambda: _tell(ready))
+        again = serve(owned, Path(options.app) if options.app else None, lambda: _tell(ready))
     except Exception as error:
         if not type(error).__module__.startswith("hubkernel."):
             raise
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     finally:
         owned.lock.release()
+    if again:  # in this place, so that a supervisor sees no end; the files of the new one are closed but the log
+        more = ["--app", options.app] if options.app else []
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "hubkernel.server_ext", "--home", str(home.root), *more])
     return 0
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jupyter_server.auth.identity import User
 from jupyter_server.utils import ensure_async
@@ -17,8 +15,11 @@ from tornado import web
 
 from hubkernel.api import Caller, this_user
 from hubkernel.hub.commands import Role
+from hubkernel.hub.tokens import TokenStore
 from hubkernel.wire import DOOR, ROLE, USER
 
+DOORS = frozenset({"python", "notebook", "cli", "rest", "ssh", "studio"})
+MAX_USER = 200
 _HEADER = re.compile(r"(?:token|bearer)\s+(\S+)\s*$", re.IGNORECASE)
 
 
@@ -35,21 +36,14 @@ class HubTokens:
 
     def __init__(self, home: Path) -> None:
         self.own = secrets.token_hex(24)
-        self._check = _named_tokens(home)
+        self._named = TokenStore(home)
 
     def user(self, token: str) -> HubUser | None:
         """Whose token it is."""
         if secrets.compare_digest(token.encode(), self.own.encode()):
             return HubUser(this_user(), role=Role.developer, trusted=True)
-        known = self._check(token)
+        known = self._named.check(token)
         return None if known is None else HubUser(known.name, role=known.role)
-
-
-def _named_tokens(home: Path) -> Callable[[str], Any]:
-    if find_spec("hubkernel.hub.tokens") is None:
-        return lambda token: None
-    check: Callable[[str], Any] = import_module("hubkernel.hub.tokens").TokenStore(home).check
-    return check
 
 
 def given_token(handler: web.RequestHandler) -> str:
@@ -105,8 +99,11 @@ async def role_of(handler: Any) -> Role:
 def caller_of(handler: Any, role: Role) -> Caller:
     """Who calls, by the headers of the request as far as they can be believed."""
     headers, user = handler.request.headers, handler.current_user
-    caller = Caller(user.username, headers.get(DOOR, "rest"), role)
+    door = headers.get(DOOR, "")
+    caller = Caller(user.username, door if door in DOORS else "rest", role)
     if not (isinstance(user, HubUser) and user.trusted):
         return caller
     name = headers.get(ROLE, "")
-    return caller.other(headers.get(USER), None, Role[name] if name in Role.__members__ else None)
+    return caller.other(
+        unquote(headers.get(USER, ""))[:MAX_USER], None, Role[name] if name in Role.__members__ else None
+    )

@@ -15,7 +15,7 @@ from traitlets.config import TraitError
 
 from hubkernel import client
 from hubkernel.api import HubAPI, LocalHub
-from hubkernel.handles import HubStoppingError
+from hubkernel.handles import HubClosedError, HubStoppingError
 from hubkernel.hub.home import HubHome
 from hubkernel.owned import OwnedHub, server_of
 from hubkernel.owner import HubBusyError
@@ -42,6 +42,8 @@ class Duty:
     """Called once others can reach the hub."""
     failure: Exception | None = None
     """What kept the hub from starting."""
+    again: bool = False
+    """Whether the process is to begin anew once it has ended: the command ``restart``."""
 
 
 class HubKernelApp(ExtensionApp):  # type: ignore[misc]
@@ -81,7 +83,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         self._owned: OwnedHub | None = self.duty.owned if self.duty is not None else None
         self._opened: asyncio.Future[HubAPI] | None = None
         self._fixed: HubAPI | None = None
-        self._stopping = False
+        self._stopping = self._ended = False
 
     def initialize_handlers(self) -> None:
         """Called by jupyter_server when it starts."""
@@ -100,6 +102,8 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
 
     async def hub(self) -> HubAPI:
         """The hub; attaching starts its owner if there is none. Raises what :func:`hubkernel.client.connect` does."""
+        if self._ended:
+            raise HubClosedError(f"the hub at {self.hub_home} was stopped; it starts with this Jupyter server")
         if self._stopping:
             raise HubStoppingError(f"the hub at {self.hub_home} is about to end")
         if self._fixed is not None:
@@ -109,7 +113,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
                 raise HubBusyError(self.hub_home.root)
             opened: HubAPI = await asyncio.shield(self._opened)
             return opened
-        hub: HubAPI = await self.run(client.connect, self.hub_home, placement="attach", door="studio")
+        hub: HubAPI = await self.run(client.connect, self.hub_home, placement="attach", door="rest")
         self.epoch = await self.run(lambda: hub.epoch)
         return hub
 
@@ -145,7 +149,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
     async def _start_jupyter_server_extension(self, _serverapp: Any) -> None:
         """Called by jupyter_server once its loop runs and it listens."""
         if self._owned is None and self._wants_to_own():
-            self._take()
+            self._owned = self._taken()
         if self._owned is not None:
             self._opened = asyncio.ensure_future(self._start_hub(self._owned))
             try:
@@ -156,13 +160,16 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
     def _wants_to_own(self) -> bool:
         return (self.placement or client.chosen_placement(self.hub_home)) == "host"
 
-    def _take(self) -> None:
+    def _taken(self) -> OwnedHub | None:
         try:
-            self._owned = OwnedHub(self.hub_home, "host")
+            return OwnedHub(self.hub_home, "host")
         except HubBusyError as error:
             self.log.warning("%s; this server talks to it", error)
+            return None
 
     async def _start_hub(self, owned: OwnedHub) -> HubAPI:
+        loop = asyncio.get_running_loop()
+        owned.on_end = lambda restart: asyncio.run_coroutine_threadsafe(self._end(restart), loop)
         hub: LocalHub = await self.run(owned.start, self.duty.make if self.duty is not None else server_of)
         self.tokens = HubTokens(owned.home.root)
         self.epoch = hub.epoch
@@ -178,6 +185,24 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         if self.duty is not None:
             self.duty.failure = error
             self.serverapp.stop()
+
+    async def _end(self, restart: bool) -> None:
+        """What the commands ``stop`` and ``restart`` do: a process that is there for the hub only ends with it, another
+        Jupyter server goes on, with a new hub or with none.
+        """
+        if self.duty is not None:
+            self.duty.again = restart
+            self.serverapp.stop()
+            return
+        self._ended, ending = True, self._owned
+        if ending is not None:
+            await self.run(self._end_hub, ending)
+            await self._end_broadcast()
+            ending.lock.release()
+        if restart:
+            self._owned, self._ended = self._taken(), False
+            if self._owned is not None:
+                self._opened = asyncio.ensure_future(self._start_hub(self._owned))
 
     async def stop_extension(self) -> None:
         """Called by jupyter_server when it ends: the jobs of an own hub are interrupted, and clients are told."""

@@ -14,6 +14,7 @@ from hubkernel import wire
 from hubkernel.api import ForbiddenError, HubAPI
 from hubkernel.handles import HubClosedError
 from hubkernel.hub.commands import BadArgumentsError, Role, UnknownCommandError
+from hubkernel.owner import OwnerError
 from hubkernel.server_ext.access import HubIdentity, caller_of, role_of
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def status_of(error: BaseException | None) -> int:
     for kinds, status in _STATUS:
         if isinstance(error, kinds):
             return status
-    if any(kind.__name__.endswith(("BusyError", "ExistsError")) for kind in type(error).__mro__):
+    if any(kind.__name__.endswith(("BusyError", "ExistsError", "ConflictError")) for kind in type(error).__mro__):
         return 409
+    if isinstance(error, OwnerError):
+        return 503
     if isinstance(error, LookupError):
         return 404
     ours = type(error).__module__.startswith("hubkernel.")

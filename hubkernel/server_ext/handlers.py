@@ -40,8 +40,10 @@ class CallHandler(HubHandler):
         if not isinstance(value, JobHandle):
             self.reply({"result": value})
             return
-        self.set_header("Location", f"{self.base_url}hubkernel/api/jobs/{value.id}")
-        self.reply({"job": value.record.to_dict(), "seq": self.app.heard}, 202)
+        heard = self.app.heard
+        job = await self.run(self.hub.job, value.id)  # what is in the answer is no older than what was heard
+        self.set_header("Location", f"{self.base_url}hubkernel/api/jobs/{job.id}")
+        self.reply({"job": job.record.to_dict(), "seq": heard}, 202)
 
     def _call_arguments(self) -> tuple[list[Any], dict[str, Any]]:
         body = self.arguments()

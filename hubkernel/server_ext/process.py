@@ -52,9 +52,10 @@ class OwnerApp(HubKernelApp):
     serverapp_class = OwnerServerApp
 
 
-def serve(owned: OwnedHub, app: Path | None, ready: Callable[[], None]) -> None:
-    """Run the hub and its server until a signal ends them. ``ready`` is called once the hub can be reached. Raises what
-    kept the hub from starting.
+def serve(owned: OwnedHub, app: Path | None, ready: Callable[[], None]) -> bool:
+    """Run the hub and its server until a signal or a command ends them; returns whether they are to begin anew.
+
+    ``ready`` is called once the hub can be reached. Raises what kept the hub from starting.
     """
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     OwnerServerApp.folder = str(owned.home.root)
@@ -65,6 +66,7 @@ def serve(owned: OwnedHub, app: Path | None, ready: Callable[[], None]) -> None:
     OwnerApp.initialize_server(argv=[], config=_config(owned)).start()
     if duty.failure is not None:
         raise duty.failure
+    return duty.again
 
 
 def _config(owned: OwnedHub) -> Config:

@@ -333,3 +333,18 @@ def test_a_log_is_there_while_the_job_runs(api: HubAPI, server: FakeServer) -> N
 def _until(true: Callable[[], bool]) -> bool:
     waiting = threading.Event()
     return any(true() or waiting.wait(0.01) for _ in range(500))
+
+
+def test_the_end_of_a_job_is_never_missed(api: HubAPI, server: FakeServer) -> None:
+    """Jobs that end while the answer that they began is on its way."""
+    jobs = 200
+
+    def end_them() -> None:
+        for id in range(1, jobs + 1):
+            server.jobs.wait_for_job(id)
+            server.jobs.move(id, state="done", result=id)
+
+    ending = threading.Thread(target=end_them)
+    ending.start()
+    assert [api.call("dump", "x").result(10) for _ in range(jobs)] == list(range(1, jobs + 1))
+    ending.join()

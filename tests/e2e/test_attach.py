@@ -154,6 +154,19 @@ def test_a_jupyter_server_hosts_the_hub(home: HubHome, jupyter: Path) -> None:
         job = hub.call("upload", "slow")
         until(lambda: job.state == "running", "the upload")
         assert rest.get("jobs/2").json()["job"]["state"] == "running"
+        assert rest.post("call/restart").status_code == 409
+        epoch = hub.epoch
+        assert rest.post("call/restart", json={"kwargs": {"force": True}}).status_code == 200
+        assert job.wait(60).state == "interrupted"
+        until(lambda: _epoch(rest) not in (None, epoch), "the new hub")
+        assert owner_of(home).pid == process.pid
+        job = hub.call("upload", "slow")
+        until(lambda: job.state == "running", "the upload")
     assert job.wait(60).state == "interrupted"
     assert read_owner(home.run) is None
-    assert outcome(home)[2] == ("upload(src='slow')", "interrupted")
+    assert outcome(home)[3] == ("upload(src='slow')", "interrupted")
+
+
+def _epoch(rest: httpx.Client) -> str | None:
+    answer = rest.get("hub")
+    return str(answer.json()["epoch"]) if answer.status_code == 200 else None

@@ -94,6 +94,17 @@ def test_what_waits_is_told_by_the_new_owner(home: HubHome) -> None:
     until(lambda: job.state == "interrupted", "the news of the new owner")  # type: ignore[attr-defined]
 
 
+def test_the_commands_stop_and_restart_end_the_process(home: HubHome) -> None:
+    hub = client.connect(home)
+    before, epoch = owner_of(home), hub.epoch
+    assert hub.call("restart") == "Hub is restarting"
+    until(lambda: (now := read_owner(home.run)) is not None and now.url and now.token != before.token, "the new hub")
+    assert hub.about()["pid"] == owner_of(home).pid
+    assert hub.epoch != epoch
+    assert hub.call("stop") == "Hub is stopping"
+    until(lambda: read_owner(home.run) is None, "the end of the hub")
+
+
 def test_a_second_owner_by_hand_is_status_75(home: HubHome) -> None:
     owner = client.connect(home).about()["pid"]
     done = subprocess.run(

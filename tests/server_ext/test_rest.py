@@ -9,6 +9,7 @@ import pytest
 
 from hubkernel import wire
 from hubkernel.hub.commands import CommandDefinition, Role
+from hubkernel.hub.tokens import TokenStore
 from hubkernel.server_ext.base import MAX_BODY
 from tests.doors.fake import FakeServer
 from tests.doors.serving import SITE_TOKEN, Serving
@@ -165,6 +166,43 @@ class TestWho:
             rest.post("call/dump", json={"args": ["x"]}, headers={**viewer, wire.ROLE: "operator"}).status_code == 202
         )
         assert (server.jobs.records[1].user, server.jobs.records[1].door) == ("vera", "studio")
+
+    def test_named_tokens_have_roles_speak_for_nobody_else_and_can_be_revoked(
+        self, nobody: httpx.Client, served: Serving, server: FakeServer
+    ) -> None:
+        server.commands["look"] = CommandDefinition(lambda: "seen", tracked=False, role=Role.viewer)
+        tokens = TokenStore(served.folder / "home")
+        (served.folder / "home").mkdir(exist_ok=True)
+        viewer, operator = tokens.create("vera", "viewer"), tokens.create("otto", "operator")
+        nobody.headers["Authorization"] = f"Bearer {viewer}"
+        assert nobody.get("hub").json()["role"] == "viewer"
+        assert "set-cookie" not in nobody.get("hub").headers
+        assert call(nobody, "look").json() == {"result": "seen"}
+        assert call(nobody, "dump", "x").status_code == 403
+        nobody.headers["Authorization"] = f"Bearer {operator}"
+        headers = {wire.USER: "root", wire.ROLE: "developer", wire.DOOR: "made up"}
+        assert nobody.post("call/dump", json={"args": ["x"]}, headers=headers).status_code == 202
+        assert (server.jobs.records[1].user, server.jobs.records[1].door) == ("otto", "rest")
+        tokens.revoke("otto")
+        assert nobody.get("hub").status_code == 403
+        tokens.revoke("vera")
+
+    def test_who_ran_what_is_kept(self, rest: httpx.Client, server: FakeServer) -> None:
+        kept = []
+        server.audit = lambda caller, text, outcome: kept.append((caller.user, caller.door, text, outcome))  # type: ignore[attr-defined]
+        server.commands["look"] = CommandDefinition(lambda: "seen", tracked=False, role=Role.viewer)
+        as_otto = {wire.USER: "Ott%C3%B6", wire.ROLE: "operator", wire.DOOR: "ssh"}
+        rest.headers.update(as_otto)
+        call(rest, "look")
+        call(rest, "dump", "x")
+        call(rest, "setconf", "nothing", 1)
+        rest.headers[wire.ROLE] = "viewer"
+        call(rest, "dump", "y")
+        assert kept == [
+            ("Ottö", "ssh", "dump(src='x')", "started"),
+            ("Ottö", "ssh", "setconf(name='nothing',value=1)", "failed: JobFailedError"),
+            ("Ottö", "ssh", "dump", "refused"),
+        ]
 
     def test_a_site_s_user_speaks_for_themself_only(self, nobody: httpx.Client, server: FakeServer) -> None:
         headers = {"Authorization": f"token {SITE_TOKEN}", wire.USER: "root", wire.ROLE: "developer"}
