@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hubkernel.hub.names import hint
+from hubkernel.hub.openapi_fixed import FIXED
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,18 @@ def endpoints_of(commands: Iterable[str]) -> Endpoints:
     return endpoints
 
 
+RESERVED = {"call"} | {path.split("/")[1] for path in FIXED}
+"""What the hub has there itself, as the begin of a path."""
+
+
 def check_endpoints(endpoints: Mapping[str, list[EndpointDefinition]], commands: Iterable[str]) -> None:
-    """Every endpoint has its command. Raises ``ValueError`` naming the endpoint and the nearest command."""
+    """Every endpoint has its command and a path of its own. Raises ``ValueError`` naming the endpoint and the nearest
+    command.
+    """
     known = set(commands)
     for path, definitions in endpoints.items():
+        if path.strip("/").split("/")[0] in RESERVED:
+            raise ValueError(f"API endpoint {path!r}: the hub itself has this path; choose another name")
         for definition in definitions:
             if definition.name not in known:
                 meant = hint(definition.name, known)

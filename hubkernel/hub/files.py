@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 BLOCK = 64 * 1024
+Stream = BinaryIO | gzip.GzipFile
 
 
 class OutsideError(PermissionError):
@@ -56,18 +57,18 @@ def _stays(root: Path, entry: Path) -> bool:
     return not entry.is_symlink() or root.resolve() in entry.resolve().parents
 
 
-def open_text(file: Path) -> BinaryIO:
+def open_text(file: Path) -> Stream:
     """The file's bytes, unpacked if it is a ``.gz``."""
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
 
 
-def blocks(stream: BinaryIO) -> Iterator[bytes]:
+def blocks(stream: Stream) -> Iterator[bytes]:
     """The rest of a stream, a block at a time."""
     while block := stream.read(BLOCK):
         yield block
 
 
-def seek_last_lines(stream: BinaryIO, lines: int) -> bool:
+def seek_last_lines(stream: Stream, lines: int) -> bool:
     """Go to where the last ``lines`` lines begin; whether there are more lines before them.
 
     A plain file is read backwards from its end. A packed one is read once from its begin, and only the places of the
@@ -101,7 +102,7 @@ def _nth_from_end(block: bytes, number: int) -> int:
     return at
 
 
-def _seek_forwards(stream: BinaryIO, lines: int) -> bool:
+def _seek_forwards(stream: Stream, lines: int) -> bool:
     starts: deque[int] = deque([0], maxlen=lines + 2)
     position = 0
     for block in blocks(stream):

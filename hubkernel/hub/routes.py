@@ -6,7 +6,7 @@ the body or the query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,16 @@ class Routes:
         route = self._routes.setdefault(key, Route(endpoint, suffix, argument))
         route.verbs[definition.method] = Verb(definition, command, argument)
 
-    def __iter__(self) -> Any:
+    def harmless(self) -> Routes:
+        """What a read-only server may offer: GET of commands that leave no trace and are for everybody."""
+        kept = Routes({}, {})
+        for key, route in self._routes.items():
+            verb = route.verbs.get("get")
+            if verb is not None and _only_reads(verb.command):
+                kept._routes[key] = Route(route.endpoint, route.suffix, route.argument, {"get": verb})
+        return kept
+
+    def __iter__(self) -> Iterator[Route]:
         return iter(sorted(self._routes.values(), key=lambda route: route.template))
 
     def find(self, path: str) -> tuple[Route, str | None] | None:
@@ -80,16 +89,6 @@ def _readings(endpoint: str, rest: list[str]) -> list[tuple[tuple[str, bool, str
     if rest:
         readings.append(((endpoint, True, "/".join(rest[1:])), rest[0] or None))
     return [*readings, ((endpoint, True, whole), None)]
-
-
-def harmless(routes: Routes) -> list[Route]:
-    """What a read-only server may offer: GET of commands that leave no trace and are for everybody."""
-    kept = []
-    for route in routes:
-        verb = route.verbs.get("get")
-        if verb is not None and _only_reads(verb.command):
-            kept.append(Route(route.endpoint, route.suffix, route.argument, {"get": verb}))
-    return kept
 
 
 def _only_reads(command: Command) -> bool:

@@ -203,6 +203,8 @@ def test_core_c13_endpoints_are_added_before_configure(make: Make) -> None:
     [
         (("x", "statsu", "get"), "no command 'statsu'; did you mean 'status'"),
         (("x", "status", "got"), "no HTTP method"),
+        (("jobs", "status", "get"), "'jobs': the hub itself has this path"),
+        (("/call/x", "status", "get"), "the hub itself has this path"),
     ],
 )
 def test_core_c13_a_wrong_endpoint_is_explained(make: Make, endpoint: tuple[str, str, str], message: str) -> None:
