@@ -138,6 +138,32 @@ class EventStream(Protocol):
     def close(self) -> None: ...
 
 
+class OwnEvents:
+    """A stream without what concerns other users only."""
+
+    def __init__(self, stream: EventStream, user: str) -> None:
+        self._stream, self._user = stream, user
+
+    @property
+    def last(self) -> int:
+        return self._stream.last
+
+    @property
+    def ended(self) -> bool:
+        return self._stream.ended
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        until = None if timeout is None else time.monotonic() + timeout
+        while (event := self._stream.get(timeout)) is not None:
+            if event.concerns(self._user):
+                return event
+            timeout = None if until is None else max(0.0, until - time.monotonic())
+        return None
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 class HubAPI(Protocol):
     """A hub, wherever it runs. Every method may be called from any thread but the hub's own loop."""
 
@@ -234,7 +260,7 @@ class BoundHub:
         return self._hub.cancel_as(self.caller, id)
 
     def events(self, since: int | None = None) -> EventStream:
-        return self._hub.events(since)
+        return OwnEvents(self._hub.events(since), self.caller.user)
 
     def as_(self, *, user: str | None = None, door: str | None = None, role: Role | None = None) -> BoundHub:
         return BoundHub(self._hub, self.caller.other(user, door, role))

@@ -49,10 +49,11 @@ def dumps(value: Mapping[str, Any], kind: str = JSON) -> bytes:
             return bytes(bson.encode({key: sendable(item) for key, item in value.items()}))
     import orjson
 
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC
     try:
-        return orjson.dumps(value, _as_json, orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, _as_json, options)
     except TypeError:  # numbers beyond 64 bits, surrogates, keys of no plain type
-        return orjson.dumps(sendable(value), _as_json, orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(sendable(value), _as_json, options)
 
 
 def loads(data: bytes, kind: str = JSON) -> dict[str, Any]:

@@ -234,6 +234,18 @@ class HubConfig(BaseModel):
         "What is told, as patterns.",
         live=True,
     )
+    readonly_port: int | None = _setting(
+        None,
+        "Web",
+        "Port of the read-only server; unset: it is only below hubkernel/readonly/api of the hub's own.",
+        ge=0,
+        le=65535,
+    )
+    readonly_host: str = _setting("127.0.0.1", "Web", "Address that port listens on.")
+    readonly_open: bool = _setting(
+        False, "Web", "Let everybody who reaches the read-only server read, without a token."
+    )
+    upload_limit: int = _setting(10 * 1024**3, "Web", "Bytes of the largest file that may be uploaded.", ge=1)
     app_folder: Path | None = _setting(
         None, "Upgrade", "Git checkout of the hub's own application, which 'upgrade' upgrades.", old="APP_FOLDER"
     )

@@ -50,6 +50,10 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def concerns(self, user: str) -> bool:
+        """Whether a user may hear of it: what a terminal shows (``shell``) is for its own user only."""
+        return self.entity != "shell" or (self.data or {}).get("user") == user
+
 
 class EventBus:
     """Publishes events to any number of subscriptions and replays the last ``capacity`` of them."""

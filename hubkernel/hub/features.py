@@ -67,11 +67,11 @@ FEATURES: dict[str, Feature] = {
     "inspect": Feature(("upload", "build"), ("upload", "build"), "documents cannot be inspected yet"),
     "sync": Feature(after=("build", "diff", "index"), owed="diffs cannot be applied yet"),
     "api": Feature(("index",), ("index",), "test APIs cannot be started yet; 'search' and 'document' query an index"),
-    "terminal": Feature(requires=("ws",), owed="there is no browser terminal yet"),
+    "terminal": Feature(requires=("ws",)),
     "reloader": Feature(after=("source", "dataplugin")),
-    "dataupload": Feature(requires=("ws",), owed="files cannot be uploaded over HTTP yet"),
-    "ws": Feature(after=("terminal", "dataupload"), owed="there is no websocket server yet"),
-    "readonly": Feature(after=("ws", "api"), owed="there is no read-only web server yet"),
+    "dataupload": Feature(requires=("ws",)),
+    "ws": Feature(after=("terminal", "dataupload")),
+    "readonly": Feature(after=("ws", "api")),
     "upgrade": Feature(after=("dump",)),
     "autohub": Feature(
         after=("dump", "upload", "sync", "index"), owed="releases of other hubs cannot be installed yet"

@@ -1,10 +1,12 @@
-"""Reference pages that are made from the code: the commands as reStructuredText and Markdown, the settings.
+"""Reference pages that are made from the code: the commands as reStructuredText and Markdown, the settings, the REST
+API's paths and its OpenAPI document.
 
 ``python -m hubkernel.hub.reference`` writes the pages under ``docs/`` again; tests fail while they are not current.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -15,6 +17,8 @@ from typing import Any
 from hubkernel.hub.commands import Command
 from hubkernel.hub.config_page import settings_table
 from hubkernel.hub.home import HubHome
+from hubkernel.hub.openapi import openapi
+from hubkernel.hub.routes import Routes
 
 
 def write_command_documents(commands: Mapping[str, Any], file: Path) -> None:
@@ -45,12 +49,15 @@ def commands_page(public: Mapping[str, Any], hidden: Mapping[str, Any]) -> str:
 
 
 def _row(command: Command) -> str:
-    paragraph = " ".join(command.doc.split("\n\n", 1)[0].split())
-    meaning = re.sub(r":\w+:`(.*?)`|``(.*?)``", lambda found: f"`{found[1] or found[2]}`", paragraph).replace(
-        "|", "\\|"
-    )
     job = "yes" if command.tracked and command.is_async else ""
-    return f"| `{command.usage}` | {command.role.name} | {job} | {meaning} |"
+    return f"| `{command.usage}` | {command.role.name} | {job} | {_meaning(command.doc)} |"
+
+
+def _meaning(doc: str) -> str:
+    """The first paragraph, as it can stand in a table."""
+    paragraph = " ".join(doc.split("\n\n", 1)[0].split())
+    plain = re.sub(r":\w+:`(.*?)`|``(.*?)``", lambda found: f"`{found[1] or found[2]}`", paragraph)
+    return plain.replace("|", "\\|")
 
 
 _COMMANDS_HEAD = """# Commands
@@ -69,6 +76,33 @@ the part that runs and leaves the others out.
 """
 
 
+def endpoints_page(document: Mapping[str, Any]) -> str:
+    """``docs/users/endpoints.md``: every path of an OpenAPI document but ``call/<command>``."""
+    lines = [_ENDPOINTS_HEAD]
+    for tag in document["tags"]:
+        if tag["name"] == "call":
+            continue
+        lines += [f"## {tag['description']}", "", "| verb | path | role | meaning |", "|---|---|---|---|"]
+        for path, verbs in document["paths"].items():
+            lines += [_endpoint(path, verb, about) for verb, about in verbs.items() if tag["name"] in about["tags"]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _endpoint(path: str, verb: str, about: Mapping[str, Any]) -> str:
+    command = f"[`{name}`](commands.md): " if (name := about.get("x-hubkernel-command")) else ""
+    meaning = _meaning(about.get("description") or about["summary"])
+    return f"| {verb.upper()} | `{path[1:] or '/'}` | {about['x-hubkernel-role']} | {command}{meaning} |"
+
+
+_ENDPOINTS_HEAD = """# The paths of the REST API
+
+Generated from the hub's registry by `python -m hubkernel.hub.reference`; a test keeps it current. All paths are below
+`hubkernel/api/` of the server's base url; [how to use them](rest.md). Besides these there is `POST call/<command>` for
+each of the [commands](commands.md).
+"""
+
+
 def pages() -> dict[str, str]:
     """The generated pages by their path under ``docs/``, made from a default hub in an empty home."""
     from hubkernel.hub.server import HubServer
@@ -78,9 +112,23 @@ def pages() -> dict[str, str]:
         server.configure()
         try:
             commands = commands_page(server.commands, server.extra_commands)
+            together = {**server.commands, **server.extra_commands}
+            document = openapi("BioThings Hub", together, Routes(server.api_endpoints, together))
         finally:
             server.shutdown()
-    return {"users/commands.md": commands, "operators/settings.md": settings_table()}
+    return {
+        "users/commands.md": commands,
+        "users/endpoints.md": endpoints_page(document),
+        "operators/settings.md": settings_table(),
+        "developers/openapi.json": _json(document),
+    }
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """One line a path, so that a change of the API is a change of few lines."""
+    paths = ",\n".join(f"{json.dumps(path)}: {json.dumps(verbs)}" for path, verbs in document["paths"].items())
+    rest = json.dumps({**document, "paths": None}, indent=1)
+    return rest.replace('"paths": null', f'"paths": {{\n{paths}\n}}') + "\n"
 
 
 def main(docs: Path) -> None:

@@ -363,7 +363,7 @@ class HubServer:
         """Nothing to make: the settings are there, and the feature shows their commands."""
 
     def configure_terminal_feature(self) -> None:
-        self._owe("terminal")
+        """Nothing to make: a web server that serves this hub has the terminal."""
 
     def configure_reloader_feature(self) -> None:
         """Make the reloader; it begins to watch when the hub starts."""
@@ -379,15 +379,13 @@ class HubServer:
         return broken
 
     def configure_dataupload_feature(self) -> None:
-        self._owe("dataupload")
+        """Nothing to make: a web server that serves this hub takes files into :attr:`upload_root`."""
 
     def configure_ws_feature(self) -> None:
-        self.get_websocket_urls()
-        self._owe("ws")
+        self.ws_urls = self.get_websocket_urls()
 
     def configure_readonly_feature(self) -> None:
-        """The endpoints are derived later (:meth:`configure_readonly_api_endpoints`); no server has them yet."""
-        self._owe("readonly")
+        """The endpoints are derived later (:meth:`configure_readonly_api_endpoints`)."""
 
     def configure_upgrade_feature(self) -> None:
         """Find out which versions run, and what of it can be upgraded."""
@@ -407,7 +405,7 @@ class HubServer:
         self.unavailable[feature] = reason
 
     def get_websocket_urls(self) -> list[Any]:
-        """Routes of the websocket; none, as long as no server has one."""
+        """Routes of websockets besides ``events``, which every web server that serves this hub has."""
         return self.ws_urls
 
     def configure_commands(self) -> None:

@@ -253,6 +253,11 @@ class JobManager:
         found = self.journal.newest(running=running, failed=failed, limit=limit)
         return [active[record.id].record.copy() if record.id in active else record for record in found]
 
+    def active(self) -> builtins.list[JobRecord]:
+        """Records of the jobs that have not ended, without a look into the journal."""
+        with self._lock:
+            return [job.record for job in self._active.values()]
+
     def top(self, action: str = "summary") -> str:
         """A table of the work that runs (``summary``), waits (``pending``) or has ended (``done``)."""
         return self._monitor.top(action)

@@ -19,9 +19,11 @@ from hubkernel.handles import HubClosedError, HubStoppingError
 from hubkernel.hub.home import HubHome
 from hubkernel.owned import OwnedHub, server_of
 from hubkernel.owner import HubBusyError
+from hubkernel.server_ext import serving
 from hubkernel.server_ext.access import HubTokens
 from hubkernel.server_ext.events import Broadcast, EventsSocket
 from hubkernel.server_ext.handlers import CallHandler, HubInfoHandler, JobHandler, JobsHandler, RegistryHandler
+from hubkernel.server_ext.rest import Rest
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -72,6 +74,8 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
 
     duty: ClassVar[Duty | None] = None
     tokens: HubTokens | None = None
+    rest: Rest | None = None
+    """What is served beyond the protocol; None before the hub runs, and where another process has it."""
     epoch: str = ""
     """Of the hub that was last asked for; empty before."""
 
@@ -95,6 +99,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
                 (f"{API}/jobs", JobsHandler),
                 (rf"{API}/jobs/(\d+)", JobHandler),
                 (f"{API}/events", EventsSocket),
+                *serving.HANDLERS,
             ]
         )
 
@@ -173,6 +178,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         hub: LocalHub = await self.run(owned.start, self.duty.make if self.duty is not None else server_of)
         self.tokens = HubTokens(owned.home.root)
         self.epoch = hub.epoch
+        await serving.start(self, hub)
         owned.publish(self.serverapp.connection_url, self.tokens.own)
         self.log.info("hub %s at %s (%s)", hub.about()["name"], owned.home, owned.placement)
         if self.duty is not None:
@@ -207,8 +213,10 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
     async def stop_extension(self) -> None:
         """Called by jupyter_server when it ends: the jobs of an own hub are interrupted, and clients are told."""
         self._stopping = True
-        if self._owned is not None and self._opened is not None:
+        if self._opened is not None:
             await asyncio.wait([self._opened])
+        await serving.stop(self)
+        if self._owned is not None and self._opened is not None:
             await self.run(self._end_hub, self._owned)
         await self._end_broadcast()
         if self._owned is not None:

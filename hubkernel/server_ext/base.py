@@ -13,9 +13,12 @@ from tornado import web
 from hubkernel import wire
 from hubkernel.api import ForbiddenError, HubAPI
 from hubkernel.handles import HubClosedError
-from hubkernel.hub.commands import BadArgumentsError, Role, UnknownCommandError
+from hubkernel.hub.commands import AlreadyRunningError, BadArgumentsError, Role, UnknownCommandError
+from hubkernel.hub.files import OutsideError
+from hubkernel.hub.uploads import OffsetError, TooLargeError
 from hubkernel.owner import OwnerError
 from hubkernel.server_ext.access import HubIdentity, caller_of, role_of
+from hubkernel.server_ext.forms import FormError
 
 if TYPE_CHECKING:
     from hubkernel.server_ext.app import HubKernelApp
@@ -27,6 +30,10 @@ _STATUS: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((BadArgumentsError, wire.WireError), 400),
     ((ForbiddenError,), 403),
     ((HubClosedError,), 503),
+    ((OutsideError,), 403),
+    ((FormError,), 400),
+    ((AlreadyRunningError, OffsetError), 409),
+    ((TooLargeError,), 413),
 )
 _REFUSED = (ValueError, TypeError, OSError)
 
@@ -116,7 +123,7 @@ class HubAccess:
             status_code = status_of(error)
         super().send_error(status_code, **kwargs)  # type: ignore[misc]
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
+    def write_error(self: Any, status_code: int, **kwargs: Any) -> None:
         """Called by :meth:`send_error`: every error is an object with a reason."""
         error = (kwargs.get("exc_info") or (None, None))[1]
         if error is None or isinstance(error, web.HTTPError):
@@ -124,6 +131,8 @@ class HubAccess:
             found = {"error": text or responses.get(status_code, "error"), "type": "HTTPError"}
         else:
             found = wire.describe_error(error)
+        if getattr(self, "_jupyter_current_user", None) is not None:
+            self.set_cors_headers()  # gone with all other headers; without them a page of another origin sees no reason
         self.reply({**found, "status": "error", "code": status_code}, status_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:

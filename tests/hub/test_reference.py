@@ -14,4 +14,4 @@ def test_generated_pages_are_current() -> None:
 
 def test_the_generator_writes_them(tmp_path: Path) -> None:
     main(tmp_path)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")) == sorted(pages())
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == sorted(pages())

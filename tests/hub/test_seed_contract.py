@@ -143,8 +143,8 @@ ATTRIBUTES: dict[tuple[str, str], Any] = {
 }  # fmt: skip
 
 OWED_FEATURES = {
-    "auto_archive", "diff", "snapshot", "auto_snapshot_cleaner", "release", "inspect", "sync", "api", "terminal",
-    "dataupload", "ws", "readonly", "autohub",
+    "auto_archive", "diff", "snapshot", "auto_snapshot_cleaner", "release", "inspect", "sync", "api",
+    "autohub",
 }  # fmt: skip
 
 COMMANDS = words("""
