@@ -199,7 +199,8 @@ class HubConfig(BaseModel):
     readonly_port: int | None = _setting(
         None,
         "Web",
-        "Port of the read-only server; unset: the next one after `studio_port`, if there is one.",
+        "Port of the read-only server; unset: the next one after `studio_port`, if there is one. It is always below "
+        "hubkernel/readonly/api of the hub's own server.",
         old="READONLY_HUB_API_PORT",
         ge=0,
         le=65535,
@@ -233,13 +234,6 @@ class HubConfig(BaseModel):
         "Notifications",
         "What is told, as patterns.",
         live=True,
-    )
-    readonly_port: int | None = _setting(
-        None,
-        "Web",
-        "Port of the read-only server; unset: it is only below hubkernel/readonly/api of the hub's own.",
-        ge=0,
-        le=65535,
     )
     readonly_host: str = _setting("127.0.0.1", "Web", "Address that port listens on.")
     readonly_open: bool = _setting(
