@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -71,6 +72,10 @@ def _setting(default: Any, section: str, description: str, *, old: str = "", liv
     if callable(default):
         return Field(default_factory=default, description=description, json_schema_extra=extra, **more)
     return Field(default, description=description, json_schema_extra=extra, **more)
+
+
+WebOrigin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$")]
+"""A web page's scheme, host and port; a ``*`` is none."""
 
 
 class HubConfig(BaseModel):
@@ -190,11 +195,17 @@ class HubConfig(BaseModel):
     )
     studio_port: int | None = _setting(
         None,
-        "Web",
-        "Port of the API that BioThings Studio speaks to; unset: none.",
+        "Studio",
+        "Port of the API that BioThings Studio speaks to; unset: none; 0: any free one.",
         old="HUB_API_PORT",
         ge=0,
         le=65535,
+    )
+    studio_host: str = _setting("127.0.0.1", "Studio", "Address that the Studio port listens on.")
+    studio_origins: list[WebOrigin] = _setting(
+        list,
+        "Studio",
+        "Origins (scheme://host[:port]) of the Studio web pages that may use the hub; any other page is refused.",
     )
     readonly_port: int | None = _setting(
         None,
