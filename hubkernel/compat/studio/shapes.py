@@ -106,6 +106,14 @@ def _setting(field: Mapping[str, Any]) -> dict[str, Any]:
     return {**field, "diff": changed, "readonly": bool(fixed), "hidden": bool(field["secret"])}
 
 
+def index_info(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The environments of indices, each with the arguments of a client."""
+    environments = {
+        name: {**about, "indexer": {"args": {"hosts": [about["host"]]}}} for name, about in shown["env"].items()
+    }
+    return {"indexer_select": {}, **shown, "env": environments}
+
+
 @cache
 def _old_names() -> dict[str, str]:
     return {field: spelling for spelling, field in known_names().items() if spelling != field}
@@ -130,6 +138,7 @@ RESULTS: dict[str, Callable[[Any, Role], Any]] = {
     "config": config,
     "command": lambda value, role: command(value),
     "commands": lambda value, role: commands(value),
+    "index_info": lambda value, role: index_info(value),
 }
 """Command -> what makes its result Studio's."""
 
