@@ -77,6 +77,7 @@ FEATURES: dict[str, Feature] = {
         after=("dump", "upload", "sync", "index"), owed="releases of other hubs cannot be installed yet"
     ),
     "hooks": Feature(),
+    "studio": Feature(after=("job", "ws", "terminal", "dataupload", "api")),
 }
 
 

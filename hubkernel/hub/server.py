@@ -33,7 +33,7 @@ from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.reloader import Reloader
 from hubkernel.hub.schedules import Schedules
-from hubkernel.hub.services import start_ssh, stop_ssh
+from hubkernel.hub.services import start_ssh, start_studio, stop_ssh
 from hubkernel.hub.upgrades import Upgrades
 from hubkernel.store import StateStore, open_state
 
@@ -131,6 +131,8 @@ class HubServer:
         """By stage: when it looks for what the one before it left."""
         self.configured = False
         self.shell: Any = None
+        self.studio: Any = None
+        """The server for the Studio web application, once it runs; its ``url`` says where."""
         # The next three are None until configure(), as in every hub of this kind.
         self.managers: dict[str, Any] = None  # type: ignore[assignment]
         self.commands: HubCommands = None  # type: ignore[assignment]
@@ -356,6 +358,9 @@ class HubServer:
 
     def configure_remaining_features(self) -> None:
         """Call ``configure_<feature>_feature`` of the features that are no managers."""
+        if self.config.studio_port is not None and "studio" not in self.features:
+            self.features.append("studio")
+            self.remaining_features.append("studio")
         for feature in rules.ordered(self.remaining_features):
             getattr(self, f"configure_{feature}_feature")()
 
@@ -393,6 +398,11 @@ class HubServer:
 
     def configure_autohub_feature(self) -> None:
         self._owe("autohub")
+
+    def configure_studio_feature(self) -> None:
+        """Nothing to make: it is served once the hub starts, if there is a port for it."""
+        if self.config.studio_port is None:
+            self.unavailable["studio"] = "the setting studio_port has no value"
 
     def configure_hooks_feature(self) -> None:
         """Find the hook files; they run later, when all commands exist (:meth:`ingest_hooks`)."""
@@ -525,10 +535,14 @@ class HubServer:
         if self.reloader is not None:
             self.reloader.start()
         self._ssh = await start_ssh(self)
+        self.studio = await start_studio(self)
 
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
         self._say_goodbye()
+        if self.studio is not None:
+            self.studio.close()
+            self.studio = None
         if self._ssh is not None and self._loop_thread is not None:
             stop_ssh(self._ssh, self._loop_thread)
             self._ssh = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -37,3 +38,11 @@ async def start_ssh(server: HubServer) -> Any:
     if server.config.ssh_port is None:
         return None
     return await import_module("hubkernel.ssh.hub").start(server)
+
+
+async def start_studio(server: HubServer) -> Any:
+    """The server for the Studio web application, by the settings ``studio_*``; None if there is no port."""
+    if server.config.studio_port is None:
+        return None
+    start = import_module("hubkernel.compat.studio.server").start_studio
+    return await asyncio.to_thread(start, server, server.access.tokens.check)

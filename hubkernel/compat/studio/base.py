@@ -18,6 +18,7 @@ from hubkernel.compat.studio.access import Check, Identity, Origins
 from hubkernel.compat.studio.errors import RequestError, status_of, text_of
 from hubkernel.compat.studio.values import encode
 from hubkernel.hub.commands import Role, UnknownCommandError
+from hubkernel.jobs.masking import redact
 
 if TYPE_CHECKING:
     from hubkernel.api import CommandInfo, HubAPI
@@ -49,7 +50,6 @@ class Context:
     about: Callable[[Role], dict[str, Any]]
     logs: Path | None = None
     uploads: Uploads | None = None
-    masked: Callable[[str], str] = str
     workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "studio-command"))
     guards: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "studio-guard"))
 
@@ -143,7 +143,7 @@ class Guarded(web.RequestHandler):
         elif error is None or isinstance(error, web.HTTPError):
             text = getattr(error, "reason", None) or _phrase(status_code)
         else:
-            text = self.context.masked(text_of(error))
+            text = redact(text_of(error))
         # The body may not have been read: then tornado ends the connection, and the client must not use it again.
         self.set_header("Connection", "close")
         self.send_json({"error": text, "status": "error", "code": status_code})

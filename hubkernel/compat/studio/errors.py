@@ -5,7 +5,7 @@ from __future__ import annotations
 from tornado import web
 
 from hubkernel.api import HubClosedError, JobFailedError
-from hubkernel.hub.commands import BadArgumentsError, UnknownCommandError
+from hubkernel.hub.commands import BadArgumentsError, ConflictError, ForbiddenError, UnknownCommandError
 
 
 class RequestError(Exception):
@@ -19,12 +19,11 @@ class RequestError(Exception):
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnknownCommandError, 404),
     (BadArgumentsError, 400),
+    (ForbiddenError, 403),
+    (ConflictError, 409),
     (HubClosedError, 503),
 )
-_BY_NAME = (
-    (("ExistsError", "BusyError", "AlreadyRunningError"), 409),
-    (("ForbiddenError",), 403),
-)
+_BUSY = ("ExistsError", "BusyError")
 _REFUSED = (ValueError, TypeError, OSError)
 
 
@@ -35,12 +34,12 @@ def status_of(error: BaseException) -> int:
         case web.HTTPError():
             return error.status_code
         case JobFailedError():
-            return _by_name([_kind(error)]) or 422
+            return 409 if _kind(error).endswith(_BUSY) else 422
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
-    if found := _by_name([kind.__name__ for kind in type(error).__mro__]):
-        return found
+    if any(kind.__name__.endswith(_BUSY) for kind in type(error).__mro__):
+        return 409
     if isinstance(error, LookupError):
         return 404
     ours = type(error).__module__.startswith("hubkernel.")
@@ -57,10 +56,3 @@ def text_of(error: BaseException) -> str:
 def _kind(error: JobFailedError) -> str:
     """The name of the exception that ended the job."""
     return (error.record.error or "").partition(":")[0]
-
-
-def _by_name(names: list[str]) -> int | None:
-    for endings, status in _BY_NAME:
-        if any(name.endswith(endings) for name in names):
-            return status
-    return None

@@ -17,6 +17,7 @@ from hubkernel.compat.studio import shapes
 from hubkernel.compat.studio.outbox import Outbox
 from hubkernel.compat.studio.values import text
 from hubkernel.hub.commands import Role
+from hubkernel.jobs.masking import redact
 
 log = logging.getLogger(__name__)
 
@@ -135,18 +136,18 @@ class Listener:
 
 
 class LogTap(logging.Handler):
-    """Shows log records to the feed, but for Studio's own requests. ``masked`` takes secrets out of a text."""
+    """Shows log records to the feed, without secrets, and without Studio's own requests."""
 
-    def __init__(self, feed: Feed, masked: Callable[[str], str]) -> None:
+    def __init__(self, feed: Feed) -> None:
         super().__init__(logging.INFO)
-        self._feed, self._masked = feed, masked
+        self._feed = feed
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging, in the thread that logs."""
         if not len(self._feed) or record.name == ACCESS:
             return
         try:
-            line = self._masked(self.format(record))
+            line = redact(self.format(record))
         except Exception:
             self.handleError(record)
             return

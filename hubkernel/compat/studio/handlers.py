@@ -43,7 +43,6 @@ class EndpointHandler(StudioHandler):
         verb, in_path = self._find(method)
         name = verb.command.name
         given = self._from_query(verb) if method == "get" else self.body()
-        given = shapes.ARGUMENTS[name](given) if name in shapes.ARGUMENTS else given
         value = await self.context.call(self.identity, name, (), {**given, **in_path})
         if isinstance(value, JobHandle):
             value = shapes.launched(value.record)

@@ -14,6 +14,8 @@ from hubkernel.hub.commands import Role
 from hubkernel.hub.files import OutsideError, blocks, inside, listing, open_text, seek_last_lines
 
 MOST_LINES = 100_000
+AUDIT = "audit.log"
+"""Who ran what: for developers only, as the command ``audit`` is."""
 
 
 class LogHandler(StudioHandler):
@@ -31,9 +33,12 @@ class LogHandler(StudioHandler):
             found = None if root is None else inside(root, unquote(path))
         except OutsideError:
             found = None
-        if root is None or found is None or not found.exists():
+        if root is None or found is None or self.is_hidden(found.name) or not found.exists():
             raise RequestError(404, "Not Found")
         return root, found
+
+    def is_hidden(self, name: str) -> bool:
+        return name.startswith(AUDIT) and self.identity.role < Role.developer
 
     def rest_of_path(self, prefix: str) -> str:
         """Not decoded yet: a name may hold what separates paths."""
@@ -57,7 +62,7 @@ class LogListHandler(LogHandler):
     def _look(self, path: str, words: list[str]) -> list[str] | str:
         root, place = self.find(path)
         if place.is_dir():
-            return listing(root, place, words)
+            return [name for name in listing(root, place, words) if not self.is_hidden(name)]
         inner = place.relative_to(root.resolve())
         link = "../" * len(inner.parts) + f"log/{quote(inner.as_posix())}"
         return f'<!DOCTYPE html><title>Log</title><a href="{link}">{html.escape(place.name)}</a>'

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -26,7 +24,6 @@ from hubkernel.compat.studio.shell import Shells
 from hubkernel.compat.studio.sockets import GreetingHandler, InfoHandler, RawSocket, SockJSSocket
 from hubkernel.compat.studio.uploads import UploadHandler
 from hubkernel.hub.commands import Role
-from hubkernel.hub.config import MASK, masked
 from hubkernel.hub.loop import LoopThread
 from hubkernel.hub.routes import Routes
 from hubkernel.hub.uploads import Uploads
@@ -127,7 +124,7 @@ class Studio:
         self._http = HTTPServer(StudioApplication(self.context, features), max_body_size=DRAINED)
         self._http.add_socket(self._socket)
         self._listener = Listener(self.context.hub, self.feed)
-        self._tap = LogTap(self.feed, self.context.masked)
+        self._tap = LogTap(self.feed)
         logging.getLogger().addHandler(self._tap)
         self._levels = dict(_raise_levels())
 
@@ -190,7 +187,6 @@ def start_studio(server: HubServer, check: Check) -> Studio:
             about=lambda role: _about(server, role),
             logs=server.context.logs,
             uploads=Uploads(server.upload_root, UPLOAD_LIMIT) if server.upload_root else None,
-            masked=_masker(server),
         )
 
     return Studio(make, server.features, config.studio_host, config.studio_port or 0)
@@ -202,26 +198,6 @@ def _about(server: HubServer, role: Role) -> dict[str, Any]:
         "name": f"{server.name}{suffix}",
         "biothings_version": None,
         "app_version": None,
-        "icon": None,
+        "icon": server.config.hub_icon,
         "features": shapes.features(server.features, server.unavailable, role),
     }
-
-
-def _masker(server: HubServer) -> Callable[[str], str]:
-    """Takes the secrets of the settings, and passwords in urls, out of a text."""
-    secrets = sorted(set(_secrets(server)), key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, secrets))) if secrets else None
-
-    def mask(text: str) -> str:
-        text = pattern.sub(MASK, text) if pattern else text
-        return str(masked(text))
-
-    return mask
-
-
-def _secrets(server: HubServer) -> Iterator[str]:
-    for name in type(server.config).model_fields:
-        value = getattr(server.config, name)
-        for item in value.values() if isinstance(value, Mapping) else [value]:
-            if isinstance(item, SecretStr) and (secret := item.get_secret_value()):
-                yield secret

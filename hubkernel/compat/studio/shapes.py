@@ -95,15 +95,12 @@ def commands(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def config(shown: Mapping[str, Any], role: Role) -> dict[str, Any]:
     """All settings under the names that a BioThings ``config.py`` gives them; who may not change them sees so."""
-    fields = {setting_name(name): _setting(field) for name, field in shown["scope"]["config"].items()}
+    fields = {
+        setting_name(name): {"diff": None, **field, "hidden": field["hidden"] or field["secret"]}
+        for name, field in shown["scope"]["config"].items()
+    }
     allow = bool(shown["allow_edits"]) and role >= Role.developer
     return {**shown, "scope": {**shown["scope"], "config": fields}, "allow_edits": allow}
-
-
-def _setting(field: Mapping[str, Any]) -> dict[str, Any]:
-    fixed = field["secret"] or str(field["source"]).startswith("environment")
-    changed = field["source"] == "setconf"
-    return {**field, "diff": changed, "readonly": bool(fixed), "hidden": bool(field["secret"])}
 
 
 def index_info(shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,16 +121,6 @@ def setting_name(name: Any) -> Any:
     return _old_names().get(name, name)
 
 
-def setting_value(value: Any) -> Any:
-    """Studio sends the JSON of a value as text; text that is no JSON is itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
 RESULTS: dict[str, Callable[[Any, Role], Any]] = {
     "config": config,
     "command": lambda value, role: command(value),
@@ -141,11 +128,6 @@ RESULTS: dict[str, Callable[[Any, Role], Any]] = {
     "index_info": lambda value, role: index_info(value),
 }
 """Command -> what makes its result Studio's."""
-
-ARGUMENTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "setconf": lambda given: {**given, "value": setting_value(given["value"])} if "value" in given else given,
-}
-"""Command -> what makes Studio's arguments the hub's."""
 
 
 def features(listed: Iterable[str], unavailable: Iterable[str], role: Role) -> list[str]:

@@ -61,6 +61,17 @@ def test_a_packed_log_is_unpacked(hub: Session, logs: Path) -> None:
     assert answer.headers["Content-Disposition"].endswith("hub.log.2026-01-01")
 
 
+def test_the_audit_log_is_for_developers(rig: Rig, hub: Session, logs: Path) -> None:
+    (logs / "audit.log").write_text("{}\n")
+    (logs / "audit.log.1").write_text("{}\n")
+    assert {"audit.log", "audit.log.1"} <= set(hub.get("/logs/?json").json())
+    assert hub.get("/log/audit.log").text == "{}\n"
+    operator = rig.session("operator-token")
+    assert not [name for name in operator.get("/logs/?json").json() if "audit" in name]
+    for path in ("/log/audit.log", "/log/audit.log.1", "/logs/audit.log", "/log/dataload/..%2faudit.log"):
+        assert operator.error("GET", path)[0] == 404, path
+
+
 @pytest.mark.parametrize("lines", ["0", "-1", "x", "1e3", "999999999"])
 def test_lines_is_a_number(hub: Session, logs: Path, lines: str) -> None:
     assert hub.error("GET", f"/log/hub.log?lines={lines}")[0] == 400

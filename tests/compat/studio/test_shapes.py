@@ -60,13 +60,6 @@ def test_features_are_those_that_work_and_a_viewer_sees_the_read_only_studio() -
     assert shapes.features(listed, missing, Role.viewer) == ["config", "job", "ws", "readonly"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "meant"), [('"json"', "json"), ("5", 5), ("plain", "plain"), ("[1]", [1]), ([1], [1]), ("null", None)]
-)
-def test_core_c67_a_value_comes_as_json_text_or_as_itself(sent: Any, meant: Any) -> None:
-    assert shapes.setting_value(sent) == meant
-
-
 def test_results_that_studio_expects_to_be_null() -> None:
     done = {"cmd": "dump(src='x')", "is_done": True, "failed": False, "results": ["2024"]}
     assert shapes.command(done)["results"] == [None]

@@ -1,0 +1,80 @@
+"""How Studio's server starts and ends with the hub."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hubkernel.hub.home import HubHome
+from hubkernel.hub.server import HubServer
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> HubHome:
+    return HubHome(tmp_path / "home").create()
+
+
+@pytest.fixture
+def server(home: HubHome) -> Iterator[HubServer]:
+    home.config_file.write_text("studio_port = 0\nskip_uploader_poll = true\n")
+    server = HubServer.open(home)
+    server.run_in_thread()
+    yield server
+    server.shutdown()
+
+
+def test_a_named_token_opens_the_hub_until_it_is_revoked(server: HubServer) -> None:
+    token = server.launch("create_token", "studio", role="operator")
+    url = server.studio.url.replace("<token>", token)
+    assert url.startswith("http://127.0.0.1:")
+    assert httpx.get(url).json()["result"]["name"] == "BioThings Hub"
+    assert httpx.put(f"{url}/config", json={"name": "HUB_NAME", "value": "x"}).status_code == 403
+    server.launch("revoke_token", "studio")
+    assert httpx.get(url).status_code == 404
+
+
+def test_the_feature_is_on_where_there_is_a_port(server: HubServer) -> None:
+    assert "studio" in server.features
+    assert "studio" not in server.unavailable
+
+
+def test_without_a_port_there_is_no_server(home: HubHome) -> None:
+    server = HubServer.open(home)
+    server.run_in_thread()
+    try:
+        assert server.studio is None
+        assert "studio" not in server.features
+    finally:
+        server.shutdown()
+
+
+def test_a_feature_without_a_port_says_what_is_missing(home: HubHome) -> None:
+    server = HubServer.open(home, features=["job", "studio"])
+    server.configure()
+    try:
+        assert server.unavailable["studio"] == "the setting studio_port has no value"
+    finally:
+        server.shutdown()
+
+
+def test_the_end_of_the_hub_ends_all_of_it(home: HubHome) -> None:
+    home.config_file.write_text("studio_port = 0\n")
+    server = HubServer.open(home)
+    server.run_in_thread()
+    url = server.studio.url.replace("<token>", server.launch("create_token", "studio"))
+    server.shutdown()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+    assert not [thread.name for thread in threading.enumerate() if thread.name in ("studio", "studio-events")]
+
+
+def test_a_port_that_is_taken_stops_the_start(server: HubServer, tmp_path: Path) -> None:
+    other = HubHome(tmp_path / "other").create()
+    other.config_file.write_text(f"studio_port = {server.studio.port}\n")
+    second = HubServer.open(other)
+    with pytest.raises(OSError, match=r"studio_port .* choose another"):
+        second.run_in_thread()
