@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.services import ServiceMissingError, elasticsearch, mongod, openssh
+from tests.services import ServiceMissingError, elasticsearch, mongod, npm, openssh
 
 PROBES: dict[str, Callable[[], str]] = {
     "mongod": mongod.probe,
     "elasticsearch": elasticsearch.probe,
     "openssh": openssh.probe,
+    "sockjs-client": npm.probe,
 }
 
 
