@@ -103,6 +103,15 @@ def config(shown: Mapping[str, Any], role: Role) -> dict[str, Any]:
     return {**shown, "scope": {**shown["scope"], "config": fields}, "allow_edits": allow}
 
 
+def source(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A source. Studio reads the plugin and the download of each that has a ``data_plugin``, also of a broken one."""
+    about = found.get("data_plugin")
+    if not about:
+        return dict(found)
+    unknown = {"url": "", "type": "local", "active": False, "loader": "manifest"}
+    return {**found, "data_plugin": {"plugin": unknown, "download": {}, **about}}
+
+
 def index_info(shown: Mapping[str, Any]) -> dict[str, Any]:
     """The environments of indices, each with the arguments of a client."""
     environments = {
@@ -126,6 +135,8 @@ RESULTS: dict[str, Callable[[Any, Role], Any]] = {
     "command": lambda value, role: command(value),
     "commands": lambda value, role: commands(value),
     "index_info": lambda value, role: index_info(value),
+    "source_info": lambda value, role: source(value),
+    "sources": lambda value, role: [source(found) for found in value],
 }
 """Command -> what makes its result Studio's."""
 

@@ -65,3 +65,9 @@ def test_results_that_studio_expects_to_be_null() -> None:
     assert shapes.command(done)["results"] == [None]
     assert shapes.command({**done, "cmd": "merge('x')"})["results"] == ["2024"]
     assert shapes.command({**done, "failed": True, "results": ["no"]})["results"] == ["no"]
+
+
+def test_a_broken_source_has_what_studio_reads_too() -> None:
+    found = shapes.source({"_id": "x", "data_plugin": {"error": "no manifest"}})["data_plugin"]
+    assert (found["error"], found["plugin"]["loader"], found["download"]) == ("no manifest", "manifest", {})
+    assert shapes.source({"_id": "x"}) == {"_id": "x"}
