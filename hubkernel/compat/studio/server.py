@@ -36,8 +36,6 @@ access = logging.getLogger(ACCESS)
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
-UPLOAD_LIMIT = 10 << 30
-"""Bytes of an uploaded file."""
 SHOWN_LOGS = ("hub", "hubkernel")
 """Loggers whose INFO Studio shows, whatever the level of the others."""
 
@@ -186,7 +184,7 @@ def start_studio(server: HubServer, check: Check) -> Studio:
             routes=Routes(server.api_endpoints, commands),
             about=lambda role: _about(server, role),
             logs=server.context.logs,
-            uploads=Uploads(server.upload_root, UPLOAD_LIMIT) if server.upload_root else None,
+            uploads=Uploads(server.upload_root, config.upload_limit) if server.upload_root else None,
         )
 
     return Studio(make, server.features, config.studio_host, config.studio_port or 0)

@@ -10,7 +10,7 @@ from hubkernel.api import JobHandle
 from hubkernel.compat.studio.access import Identity
 from hubkernel.compat.studio.base import Context
 from hubkernel.compat.studio.errors import RequestError, text_of
-from hubkernel.hub.commands import CommandError, Role, UnknownCommandError
+from hubkernel.hub.commands import CommandError, ForbiddenError, Role, UnknownCommandError
 from hubkernel.hub.syntax import CommandSyntaxError, parse
 from hubkernel.jobs.render import timesofar
 
@@ -39,8 +39,8 @@ class Shells:
             value = await context.call(identity, call.name, call.args, call.kwargs)
         except UnknownCommandError:
             raise RequestError(404, f"HTTP 404: No such command: {call.name}") from None
-        except RequestError:
-            raise
+        except ForbiddenError as error:
+            raise RequestError(403, str(error)) from None
         except Exception as error:
             reason = str(error) if isinstance(error, CommandError) else text_of(error)
             raise RequestError(400, f"HTTP 400: Error: {reason}") from error

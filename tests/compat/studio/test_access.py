@@ -166,6 +166,26 @@ def test_what_is_above_the_role_is_refused_before_its_arguments_are_looked_at(ri
     assert rig.session("viewer-token").error("PUT", "/source/mvcgi/dump", json={"bogus": 1})[0] == 403
 
 
+def test_a_job_and_the_audit_log_say_who_ran_it(rig: Rig) -> None:
+    operator, viewer = rig.session("operator-token"), rig.session("viewer-token")
+    launched = operator.result("PUT", "/source/mvcgi/dump", json={"force": True})
+    operator.finished(launched)
+    record = rig.studio.context.hub.job(launched["id"]).record
+    assert (record.user, record.door) == ("olga", "studio")
+    viewer.error("PUT", "/source/mvcgi/dump", json={})
+    lines = rig.server.launch("audit", door="studio")
+    refused = next(line for line in lines if line["user"] == "vera")
+    assert refused["outcome"].startswith("refused")
+    assert any(line["user"] == "olga" and line["command"] == launched["cmd"] for line in lines)
+
+
+def test_a_command_that_runs_others_gives_no_more_rights(rig: Rig) -> None:
+    operator = rig.session("operator-token")
+    for line in ("run(\"setconf('hub_name', 'stolen')\")", "run(\"dump('mvcgi') && setconf('hub_name', 'stolen')\")"):
+        assert operator.error("PUT", "/shell", json={"cmd": line})[0] in (400, 403)
+    assert operator.result("GET", "/")["name"] == "BioThings Hub"
+
+
 def test_bodies_have_a_limit(hub: Session) -> None:
     status, text = hub.error("PUT", "/slow", content=b" " * (11 * 1024 * 1024))
     assert (status, "10485760 bytes" in text) == (413, True)
