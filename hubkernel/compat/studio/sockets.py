@@ -110,17 +110,18 @@ class RawSocket(Guarded, websocket.WebSocketHandler):
 
     async def _send_all(self, client: Client) -> None:
         """Until the outbox or the connection is closed, or the token no longer holds."""
+        clock = asyncio.get_running_loop().time
         try:
             await self._write(self.opening())
-            while True:
-                messages = await client.outbox.take(HEARTBEAT)
+            due = clock() + HEARTBEAT
+            while len(client.outbox) or not client.outbox.closed:
+                messages = await client.outbox.take(max(0.0, due - clock()))
                 if messages:
                     await self._write(self.frames(messages))
-                if client.outbox.closed:
-                    break
-                if not messages:
+                if clock() >= due:  # also of a connection that is never silent
                     await self._beat(client)
-            await self._write(self.closing(*client.outbox.closed))
+                    due = clock() + HEARTBEAT
+            await self._write(self.closing(*client.outbox.closed or GO_AWAY))
         except (websocket.WebSocketClosedError, TimeoutError):
             log.debug("a client of Studio has gone, or takes nothing")
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from datetime import datetime
@@ -12,6 +13,7 @@ import pytest
 import websocket
 
 from hubkernel.compat.studio import feed as feeds
+from hubkernel.hub.commands import Role
 from tests.compat.studio.conftest import TIMEOUT, Rig, Session, Socket, Whose
 
 
@@ -192,10 +194,16 @@ async def flood(feed: feeds.Feed) -> int:
     raise AssertionError("nothing was lost")
 
 
-def test_a_token_that_is_revoked_ends_its_connections(rig: Rig, hub: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def valid(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> dict[str, Whose]:
+    """The tokens there are, looked at again after a moment."""
     monkeypatch.setattr("hubkernel.compat.studio.sockets.HEARTBEAT", 0.05)
-    valid: dict[str, Whose | None] = {"developer-token": Whose("ada", rig.studio.context.check("developer-token").role)}
-    monkeypatch.setattr(rig.studio.context, "check", valid.get)
+    tokens = {"developer-token": Whose("ada", Role.developer)}
+    monkeypatch.setattr(rig.studio.context, "check", tokens.get)
+    return tokens
+
+
+def test_a_token_that_is_revoked_ends_its_connections(valid: dict[str, Whose], hub: Session) -> None:
     framed = hub.socket("/ws/123/abcdef/websocket")
     assert framed.connection.recv() == "o"
     assert framed.connection.recv() == "h"
@@ -203,6 +211,16 @@ def test_a_token_that_is_revoked_ends_its_connections(rig: Rig, hub: Session, mo
     while (frame := framed.connection.recv()) == "h":
         pass
     assert frame == 'c[3000,"Go away!"]'
+
+
+def test_so_it_does_where_messages_never_cease(rig: Rig, valid: dict[str, Whose], hub: Session) -> None:
+    raw = hub.socket().ready()
+    valid.clear()
+    rig.studio.feed.from_thread(rig.studio.feed.logged, "hub", "INFO", "x")
+    with contextlib.suppress(websocket.WebSocketConnectionClosedException, ConnectionError):
+        while raw.connection.recv():  # until the hub ends it
+            rig.studio.feed.from_thread(rig.studio.feed.logged, "hub", "INFO", "x")
+    hub.error("GET", "/status")
 
 
 # The terminal.

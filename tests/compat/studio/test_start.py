@@ -40,6 +40,7 @@ def test_a_named_token_opens_the_hub_until_it_is_revoked(server: HubServer) -> N
 def test_the_feature_is_on_where_there_is_a_port(server: HubServer) -> None:
     assert "studio" in server.features
     assert "studio" not in server.unavailable
+    assert server.launch("status")["hub"]["studio"] == server.studio.url
 
 
 def test_without_a_port_there_is_no_server(home: HubHome) -> None:
