@@ -121,7 +121,7 @@ class RawSocket(Guarded, websocket.WebSocketHandler):
                 if clock() >= due:  # also of a connection that is never silent
                     await self._beat(client)
                     due = clock() + HEARTBEAT
-            await self._write(self.closing(*client.outbox.closed or GO_AWAY))
+            await self._write(self.closing(*client.outbox.closed))
         except (websocket.WebSocketClosedError, TimeoutError):
             log.debug("a client of Studio has gone, or takes nothing")
         finally:
