@@ -31,10 +31,10 @@ def take_token(request: HTTPServerRequest) -> str:
     """Take the token, the first part of the path, out of a request. What is left (path and arguments, no query) is all
     that handlers and logs get to see.
     """
-    parts = (request.path or "/").split("/", 2)
+    parts = request.path.split("/", 2)
     request.path = f"/{parts[2]}" if len(parts) > 2 else "/"
     request.uri, request.query = request.path, ""
-    return parts[1] if len(parts) > 1 else ""
+    return parts[1] if len(parts) > 1 and not parts[0] else ""
 
 
 class Origins:

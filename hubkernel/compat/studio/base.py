@@ -78,6 +78,12 @@ class Guarded(web.RequestHandler):
     context: Context
     identity: Identity
 
+    @property
+    def shown_path(self) -> str:
+        """The path for logs. That of somebody who was not let in may have a mistyped token anywhere."""
+        path = self.request.path if hasattr(self, "identity") else "-"
+        return redact(path.encode("ascii", "backslashreplace").decode())
+
     def initialize(self, token: str = "", context: Context | None = None) -> None:
         """Called by tornado for each request."""
         assert context is not None
@@ -116,7 +122,10 @@ class Guarded(web.RequestHandler):
         self.send_json({"result": result, "status": "ok"})
 
     def send_json(self, value: Any) -> None:
-        body = encode(value)
+        try:
+            body = encode(value)
+        except TypeError as error:
+            raise RequestError(500, str(error)) from error
         self.set_header("Content-Type", "application/json")
         self.finish(body)
 
@@ -141,9 +150,9 @@ class Guarded(web.RequestHandler):
         super().send_error(status_code, **kwargs)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Only bugs are logged; the request itself is in the access log, and its query nowhere."""
+        """Called by tornado. Only bugs are logged; the request is in the access log, and its query nowhere."""
         if value is not None and status_of(value) >= 500:
-            log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))
+            log.error("%s %s failed", self.request.method, self.shown_path, exc_info=(typ, value, tb))
 
 
 @web.stream_request_body

@@ -17,6 +17,7 @@ from hubkernel.compat.studio import shapes
 from hubkernel.compat.studio.outbox import Outbox
 from hubkernel.compat.studio.values import text
 from hubkernel.hub.commands import Role
+from hubkernel.hub.events import Event
 from hubkernel.jobs.masking import redact
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ ACCESS = "hubkernel.studio.access"
 """The logger of requests."""
 LONGEST = 4000
 """Characters of a log message that are shown."""
+LONGEST_OUTPUT = 100_000
+"""Characters of what a command says in the terminal."""
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +94,8 @@ class Feed:
 
     def shell(self, user: str, kind: str, line: str) -> None:
         """``input`` or ``output`` of a user's shell, to that user only."""
-        message = {"_id": next(self._numbers), "op": "shell", "cmd": line, "type": kind, "ts": _now()}
+        shown = _cut(line, LONGEST_OUTPUT)
+        message = {"_id": next(self._numbers), "op": "shell", "cmd": shown, "type": kind, "ts": _now()}
         self._send(message, lambda client: client.user == user)
 
     def _send(self, message: dict[str, Any], to: Callable[[Client], bool]) -> None:
@@ -107,6 +111,10 @@ class Feed:
             self.tell(shapes.alert("hub_stop", "Hub is stopping"))
         for client in self._clients:
             client.outbox.close(3000, "Go away!")
+
+
+def _cut(line: str, limit: int) -> str:
+    return line if len(line) <= limit else f"{line[:limit]}... ({len(line) - limit} more characters)"
 
 
 def _now() -> str:
@@ -125,10 +133,16 @@ class Listener:
 
     def _run(self) -> None:
         while (event := self._stream.get()) is not None:
-            if event.entity == "bus":
-                self._feed.from_thread(self._feed.changed, None)
-            elif (message := shapes.change(event)) is not None:
-                self._feed.from_thread(self._feed.changed, message)
+            try:
+                self._hear(event)
+            except Exception:
+                log.exception("event %s cannot be shown to Studio", event.seq)
+
+    def _hear(self, event: Event) -> None:
+        if event.entity == "bus":
+            self._feed.from_thread(self._feed.changed, None)
+        elif (message := shapes.change(event)) is not None:
+            self._feed.from_thread(self._feed.changed, message)
 
     def close(self) -> None:
         self._stream.close()
@@ -151,6 +165,4 @@ class LogTap(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        if len(line) > LONGEST:
-            line = f"{line[:LONGEST]}..."
-        self._feed.from_thread(self._feed.logged, record.name, record.levelname, line)
+        self._feed.from_thread(self._feed.logged, record.name, record.levelname, _cut(line, LONGEST))

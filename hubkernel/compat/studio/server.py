@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 from hubkernel.api import LocalHub
 from hubkernel.compat.studio import shapes
 from hubkernel.compat.studio.access import Check, Origins, take_token
-from hubkernel.compat.studio.base import DRAINED, Context, NotFoundHandler
+from hubkernel.compat.studio.base import DRAINED, Context, Guarded, NotFoundHandler
 from hubkernel.compat.studio.feed import ACCESS, Feed, Listener, LogTap
 from hubkernel.compat.studio.handlers import EndpointHandler, RootHandler, ShellHandler
 from hubkernel.compat.studio.logs import LogFileHandler, LogListHandler
@@ -36,6 +36,8 @@ access = logging.getLogger(ACCESS)
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
+IDLE = 300.0
+"""Seconds after which a connection without a request is closed."""
 SHOWN_LOGS = ("hub", "hubkernel")
 """Loggers whose INFO Studio shows, whatever the level of the others."""
 
@@ -61,16 +63,12 @@ class StudioApplication(web.Application):
         return found
 
     def log_request(self, handler: web.RequestHandler) -> None:
-        """Called by tornado after each request. The path has no token any more; the query is left out."""
-        request = handler.request
-        identity = getattr(handler, "identity", None)
-        who = identity.name if identity is not None else "-"
-        duration = 1000 * request.request_time()
-        access.info("%s %s %s %s %.1f ms", handler.get_status(), request.method, _quoted(request.path), who, duration)
-
-
-def _quoted(path: str) -> str:
-    return path.encode("ascii", "backslashreplace").decode()
+        """Called by tornado after each request: ``200 GET /status <name of the token> 1.5 ms``."""
+        assert isinstance(handler, Guarded)
+        who = handler.identity.name if hasattr(handler, "identity") else "-"
+        duration = 1000 * handler.request.request_time()
+        method, path = handler.request.method, handler.shown_path
+        access.info("%s %s %s %s %.1f ms", handler.get_status(), method, path, who, duration)
 
 
 def _paths(features: list[str]) -> list[Any]:
@@ -100,13 +98,15 @@ class Studio:
 
     def __init__(self, context: Callable[[Feed], Context], features: list[str], host: str, port: int) -> None:
         """Listens when this returns. Raises ``OSError`` if the address is taken."""
+        self._closed = False
+        self._socket = _bind(host, port)
+        self.host, self.port = self._socket.getsockname()[:2]
         self._thread = LoopThread("studio")
         try:
-            self._socket = _bind(host, port)
-            self.host, self.port = self._socket.getsockname()[:2]
             self._thread.run(self._start(context, features), START_TIMEOUT)
         except BaseException:
             self._thread.close()
+            self._socket.close()
             raise
         log.info("Studio: %s", self.url)
 
@@ -119,7 +119,8 @@ class Studio:
     async def _start(self, make: Callable[[Feed], Context], features: list[str]) -> None:
         self.feed = Feed(IOLoop.current())
         self.context = make(self.feed)
-        self._http = HTTPServer(StudioApplication(self.context, features), max_body_size=DRAINED)
+        application = StudioApplication(self.context, features)
+        self._http = HTTPServer(application, max_body_size=DRAINED, idle_connection_timeout=IDLE)
         self._http.add_socket(self._socket)
         self._listener = Listener(self.context.hub, self.feed)
         self._tap = LogTap(self.feed)
@@ -130,10 +131,10 @@ class Studio:
         """Tell all clients that the hub stops, and end. Safe to call twice, from any thread but its own loop's."""
         if self._thread.inside:
             raise RuntimeError("Studio cannot wait for itself")
-        if not hasattr(self, "_tap"):
+        if self._closed:
             return
+        self._closed = True
         logging.getLogger().removeHandler(self._tap)
-        del self._tap
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
         self._listener.close()

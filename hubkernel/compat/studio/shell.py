@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pprint
-from collections.abc import Callable
 from typing import Any
 
 from hubkernel.api import JobHandle
@@ -47,7 +46,7 @@ class Shells:
         if isinstance(value, JobHandle):
             self._follow(context, identity.name, value)
         elif value is not None:
-            context.feed.shell(identity.name, "output", shown(value))
+            context.feed.shell(identity.name, "output", await context.in_thread(shown, value))
 
     def _parse(self, line: str) -> Any:
         try:
@@ -65,12 +64,10 @@ class Shells:
 
         def changed(job: JobHandle) -> None:
             if job.finished:
-                stop()
                 context.feed.from_thread(ended)
 
-        stop: Callable[[], None] = job.on_change(changed)
-        if job.finished:
-            changed(job)
+        job.on_change(changed)
+        changed(job)  # it may have ended before anybody listened
 
 
 def report(job: JobHandle) -> str:

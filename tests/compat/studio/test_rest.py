@@ -135,6 +135,13 @@ def test_core_c30_values_that_json_lacks(hub: Session) -> None:
     assert answer.text == expected
 
 
+def test_core_c30_what_json_cannot_hold_is_a_clean_error(
+    rig: Rig, hub: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.studio.context, "about", lambda role: {"x": object()})
+    assert hub.error("GET", "/") == (500, "Type is not JSON serializable: object")
+
+
 def test_core_c31_a_dump_is_recorded_as_it_was_asked_for(hub: Session) -> None:
     done = hub.run("PUT", "/source/mvcgi/dump", {"force": True})
     assert (done["cmd"], done["results"]) == ("dump(src='mvcgi',force=True)", [None])

@@ -242,6 +242,14 @@ def test_core_c48_a_command_echoes_and_answers_over_the_websocket(hub: Session) 
     assert shell_lines(socket, 2) == [("input", "kw(5, b='x')"), ("output", "{'a': 5, 'b': 'x', 'kwargs': {}}")]
 
 
+def test_endless_output_is_cut(rig: Rig, hub: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = hub.socket().ready()
+    hub.put("/shell", {"cmd": f"kw('{'z' * 200_000}')"})
+    typed, said = shell_lines(socket, 2)
+    assert all(len(line) < feeds.LONGEST_OUTPUT + 100 for _, line in (typed, said))
+    assert said[1].endswith("more characters)")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [
