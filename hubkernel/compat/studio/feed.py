@@ -139,7 +139,7 @@ class Listener:
                 log.exception("event %s cannot be shown to Studio", event.seq)
 
     def _hear(self, event: Event) -> None:
-        if event.entity == "bus":
+        if (event.entity, event.op) == ("bus", "gap"):
             self._feed.from_thread(self._feed.changed, None)
         elif (message := shapes.change(event)) is not None:
             self._feed.from_thread(self._feed.changed, message)

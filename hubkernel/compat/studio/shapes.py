@@ -33,8 +33,8 @@ def change(event: Event) -> dict[str, Any] | None:
             return {**_message(event.id, "event", event.op), "data": _notification(event.data or {}, event.id)}
         case "hub" if event.data and "event" in event.data:
             return alert(event.data["event"], str(event.data.get("msg", "")))
-        case "schedule":
-            return _failed_schedule(event)
+        case "schedule" | "trigger" if event.op in ("failed", "refused"):
+            return _failure(event)
         case entity if entity in ENTITIES:
             return _message(event.id, entity, event.op)
     return None
@@ -50,11 +50,18 @@ def _notification(document: Mapping[str, Any], id: Any) -> dict[str, Any]:
     return {"_id": id, "name": "hub", "level": "INFO", **document, "msg": str(document.get("msg", ""))}
 
 
-def _failed_schedule(event: Event) -> dict[str, Any]:
-    id = f"schedule-{event.seq}"
+def _failure(event: Event) -> dict[str, Any]:
+    """What the hub could not do by itself, as a notification."""
+    id = f"{event.entity}-{event.seq}"
     at = datetime.fromtimestamp(event.time, UTC).isoformat()
-    text = str((event.data or {}).get("error", ""))
-    document = {"_id": id, "name": str(event.id), "msg": text, "level": "ERROR", "asctime": at}
+    data = event.data or {}
+    document = {
+        "_id": id,
+        "name": str(event.id),
+        "msg": str(data.get("error") or data.get("reason") or event.op),
+        "level": "ERROR" if event.op == "failed" else "WARNING",
+        "asctime": at,
+    }
     return {"_id": id, "obj": "event", "op": "insert_one", "data": document}
 
 

@@ -46,6 +46,12 @@ def test_a_schedule_that_failed_is_a_notification() -> None:
     assert told["data"]["asctime"] == "2023-11-14T22:13:20.500000+00:00"
 
 
+def test_a_trigger_that_was_refused_is_one_too() -> None:
+    told = shapes.change(event("trigger", "mvcgi", "refused", {"stage": "upload", "reason": "it is running"}))
+    assert told is not None
+    assert (told["data"]["name"], told["data"]["msg"], told["data"]["level"]) == ("mvcgi", "it is running", "WARNING")
+
+
 def test_an_alert_is_json_in_a_critical_notification() -> None:
     told = shapes.alert("hub_restart", "Hub is restarting")
     assert told["obj"] == "event"

@@ -13,6 +13,7 @@ import pytest
 import websocket
 
 from hubkernel.compat.studio import feed as feeds
+from hubkernel.compat.studio import shapes
 from hubkernel.hub.commands import Role
 from tests.compat.studio.conftest import TIMEOUT, Rig, Session, Socket, Whose
 
@@ -101,6 +102,14 @@ def test_core_c61_a_setting_is_told_by_its_old_name(fresh_rig: Rig) -> None:
     hub.result("PUT", "/config", json={"name": "HUB_NAME", "value": '"Mine"'})
     told = socket.until(lambda message: message.get("obj") == "config")
     assert told[-1]["_id"] == "HUB_NAME"
+
+
+def test_a_gap_in_the_events_means_that_everything_may_have_changed(rig: Rig, hub: Session) -> None:
+    socket = hub.socket().ready()
+    rig.server.bus.publish("bus", None, "dispatched")
+    rig.server.bus.publish("bus", None, "gap", {"after": 1, "first": 5})
+    told = socket.until(lambda message: message.get("obj") == "command")
+    assert [message["obj"] for message in told if "obj" in message] == list(shapes.ENTITIES)
 
 
 def test_core_c62_log_records_are_shown(hub: Session) -> None:
