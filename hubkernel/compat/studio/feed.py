@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import threading
@@ -52,14 +53,23 @@ class Feed:
         self._clients: set[Client] = set()
         self._numbers = itertools.count(1)
         self._warned = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     def join(self, user: str, role: Role) -> Client:
         client = Client(user, role, Outbox(WAITING, self._overflow))
         self._clients.add(client)
+        self._quiet.clear()
         return client
 
     def leave(self, client: Client) -> None:
         self._clients.discard(client)
+        if not self._clients:
+            self._quiet.set()
+
+    async def all_gone(self) -> None:
+        """Returns once there is no client."""
+        await self._quiet.wait()
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
@@ -146,8 +145,7 @@ class Studio:
     async def _stop(self) -> None:
         self._http.stop()
         self.feed.close()
-        while len(self.feed):
-            await asyncio.sleep(0.01)
+        await self.feed.all_gone()
         await self._http.close_all_connections()
 
 

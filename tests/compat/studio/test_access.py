@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import websocket
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hubkernel.compat.studio.access import Origins
+from hubkernel.compat.studio.access import Origins, take_token
 from hubkernel.hub.config import ConfigError, HubConfig
 from hubkernel.hub.home import HubHome
 from tests.compat.studio.conftest import ORIGIN, Rig, Session
@@ -34,6 +37,20 @@ def test_the_token_is_the_first_part_of_the_path_only(rig: Rig, hub: Session) ->
     for path in ("/x/developer-token/status", "/status?token=developer-token", "//developer-token/"):
         answer = hub.client.get(base + path, headers={"Authorization": "token developer-token"})
         assert answer.status_code == 404, path
+
+
+@settings(deadline=None)
+@given(st.text("/ab.%\x00", max_size=12))
+def test_the_first_part_of_any_path_is_all_that_is_taken(rest: str) -> None:
+    request: Any = SimpleNamespace(path=f"/secret/{rest}", uri=f"/secret/{rest}?q=secret", query="q=secret")
+    assert take_token(request) == "secret"
+    assert (request.path, request.uri, request.query) == (f"/{rest}", f"/{rest}", "")
+
+
+@pytest.mark.parametrize("path", ["", "secret", "http://x/secret", "*"])
+def test_what_is_no_path_has_no_token(path: str) -> None:
+    request: Any = SimpleNamespace(path=path, uri=path, query="")
+    assert take_token(request) == ""
 
 
 @pytest.mark.parametrize("path", ["/ws/websocket", "/ws/1/abc/websocket"])

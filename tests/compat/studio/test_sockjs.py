@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hubkernel.compat.studio import sockjs
 
@@ -28,6 +31,13 @@ def test_a_client_sends_an_array_of_texts_or_one_text() -> None:
 def test_anything_else_is_no_frame(frame: str) -> None:
     with pytest.raises(sockjs.FrameError):
         sockjs.unpack(frame)
+
+
+@settings(deadline=None)
+@given(st.text() | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
+def test_whatever_is_sent_is_texts_or_refused(frame: str) -> None:
+    with contextlib.suppress(sockjs.FrameError):
+        assert all(isinstance(message, str) for message in sockjs.unpack(frame))
 
 
 def test_the_info_differs_in_its_entropy_only() -> None:
