@@ -81,6 +81,9 @@ class HubServer:
     DEFAULT_WEBSOCKET_CONFIG: dict[str, Any] = {}
     DEFAULT_AUTOHUB_CONFIG: dict[str, Any] = {"es_host": None, "indexer_factory": None, "version_urls": []}
 
+    studio: Any = None
+    """The server for the Studio web application, once it runs; its ``url`` says where."""
+
     def __init__(  # noqa: PLR0917 - the signature is given
         self,
         source_list: SourceList,
@@ -131,8 +134,6 @@ class HubServer:
         """By stage: when it looks for what the one before it left."""
         self.configured = False
         self.shell: Any = None
-        self.studio: Any = None
-        """The server for the Studio web application, once it runs; its ``url`` says where."""
         # The next three are None until configure(), as in every hub of this kind.
         self.managers: dict[str, Any] = None  # type: ignore[assignment]
         self.commands: HubCommands = None  # type: ignore[assignment]
@@ -540,12 +541,7 @@ class HubServer:
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
         self._say_goodbye()
-        if self.studio is not None:
-            self.studio.close()
-            self.studio = None
-        if self._ssh is not None and self._loop_thread is not None:
-            stop_ssh(self._ssh, self._loop_thread)
-            self._ssh = None
+        self._end_services()
         self.schedules.close()
         if self.reloader is not None and self._loop_thread is not None:
             self.reloader.close()
@@ -587,6 +583,15 @@ class HubServer:
         timer = threading.Timer(GRACE, on_end, (restart,))
         timer.name = "hub-end"
         timer.start()
+
+    def _end_services(self) -> None:
+        """The doors that the hub itself has opened."""
+        if self.studio is not None:
+            self.studio.close()
+            self.studio = None
+        if self._ssh is not None and self._loop_thread is not None:
+            stop_ssh(self._ssh, self._loop_thread)
+            self._ssh = None
 
     def _say_goodbye(self) -> None:
         """While everybody is still connected."""

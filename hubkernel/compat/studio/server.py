@@ -194,7 +194,13 @@ def _about(server: HubServer, role: Role) -> dict[str, Any]:
     return {
         "name": f"{server.name}{suffix}",
         "biothings_version": None,
-        "app_version": None,
+        "app_version": _application(server),
         "icon": server.config.hub_icon,
         "features": shapes.features(server.features, server.unavailable, role),
     }
+
+
+def _application(server: HubServer) -> dict[str, Any] | None:
+    """Branch, commit, date and news of the application around the hub, where there is one."""
+    found: dict[str, Any] = server.upgrades.versions().get("application", {}) if server.upgrades is not None else {}
+    return found if "commit" in found else None

@@ -31,8 +31,6 @@ def change(event: Event) -> dict[str, Any] | None:
             return _message(setting_name(event.id), "config", event.op)
         case "event":
             return {**_message(event.id, "event", event.op), "data": _notification(event.data or {}, event.id)}
-        case "hub" if event.data and "event" in event.data:
-            return alert(event.data["event"], str(event.data.get("msg", "")))
         case "schedule" | "trigger" if event.op in ("failed", "refused"):
             return _failure(event)
         case entity if entity in ENTITIES:
@@ -79,7 +77,9 @@ def alert(event: str, text: str) -> dict[str, Any]:
 
 
 def is_alert(message: Mapping[str, Any] | None) -> bool:
-    return message is not None and str(message.get("_id")).startswith(("hub_stop-", "hub_restart-"))
+    """Whether it says that the hub ends."""
+    text = str((message or {}).get("data", {}).get("msg", ""))
+    return text.startswith("{") and '"type": "alert"' in text
 
 
 def launched(record: JobRecord) -> dict[str, Any]:

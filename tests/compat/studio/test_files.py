@@ -18,10 +18,10 @@ from tests.compat.studio.conftest import Rig, Session
 def logs(rig: Rig) -> Path:
     folder = rig.home.logs
     (folder / "dataload").mkdir(exist_ok=True)
-    (folder / "hub.log").write_text("".join(f"line {number}\n" for number in range(1, 11)))
+    (folder / "ten.log").write_text("".join(f"line {number}\n" for number in range(1, 11)))
     (folder / "dataload" / "dump_mysrc.log").write_text("dumped\n")
     (folder / "dataload" / "upload_mysrc.log").write_text("uploaded\n")
-    with gzip.open(folder / "hub.log.2026-01-01.gz", "wt") as packed:
+    with gzip.open(folder / "ten.log.2026-01-01.gz", "wt") as packed:
         packed.write("old\nolder\n")
     (rig.home.root / "secret.txt").write_text("planted")
     return folder
@@ -46,19 +46,19 @@ def test_core_c44_logs_are_listed_as_a_page(hub: Session, logs: Path) -> None:
 
 
 def test_core_c45_the_last_lines_of_a_log(hub: Session, logs: Path) -> None:
-    answer = hub.get("/log/hub.log?lines=3")
+    answer = hub.get("/log/ten.log?lines=3")
     assert answer.text == "line 8\nline 9\nline 10\n\n***Logs were capped at 3 lines***\n"
-    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''hub.log"
-    assert hub.get("/log/hub.log?lines=10").text == (logs / "hub.log").read_text()
-    assert hub.get("/log/hub.log").text == (logs / "hub.log").read_text()
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''ten.log"
+    assert hub.get("/log/ten.log?lines=10").text == (logs / "ten.log").read_text()
+    assert hub.get("/log/ten.log").text == (logs / "ten.log").read_text()
     (logs / "open.log").write_text("a\nb")
     assert hub.get("/log/open.log?lines=1").text == "b\n\n***Logs were capped at 1 lines***\n"
 
 
 def test_a_packed_log_is_unpacked(hub: Session, logs: Path) -> None:
-    answer = hub.get("/log/hub.log.2026-01-01.gz?lines=1")
+    answer = hub.get("/log/ten.log.2026-01-01.gz?lines=1")
     assert answer.text == "older\n\n***Logs were capped at 1 lines***\n"
-    assert answer.headers["Content-Disposition"].endswith("hub.log.2026-01-01")
+    assert answer.headers["Content-Disposition"].endswith("ten.log.2026-01-01")
 
 
 def test_the_audit_log_is_for_developers(rig: Rig, hub: Session, logs: Path) -> None:
@@ -74,7 +74,7 @@ def test_the_audit_log_is_for_developers(rig: Rig, hub: Session, logs: Path) -> 
 
 @pytest.mark.parametrize("lines", ["0", "-1", "x", "1e3", "999999999"])
 def test_lines_is_a_number(hub: Session, logs: Path, lines: str) -> None:
-    assert hub.error("GET", f"/log/hub.log?lines={lines}")[0] == 400
+    assert hub.error("GET", f"/log/ten.log?lines={lines}")[0] == 400
 
 
 OUTSIDE = [

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import websocket
 
 from hubkernel.hub.home import HubHome
 from hubkernel.hub.server import HubServer
@@ -73,9 +78,41 @@ def test_the_end_of_the_hub_ends_all_of_it(home: HubHome) -> None:
     assert not [thread.name for thread in threading.enumerate() if thread.name in ("studio", "studio-events")]
 
 
+def test_core_c63_the_end_of_the_hub_is_told_before_the_connection_ends(server: HubServer) -> None:
+    url = server.studio.url.replace("<token>", server.launch("create_token", "studio")).replace("http", "ws")
+    connection = websocket.create_connection(f"{url}/ws/websocket", timeout=30, suppress_origin=True)
+    connection.send('{"op": "ping"}')
+    while "pong" not in connection.recv():
+        pass
+    server.shutdown()
+    told = []
+    with contextlib.suppress(websocket.WebSocketConnectionClosedException):
+        while message := connection.recv():
+            told.append(json.loads(message))
+    connection.shutdown()
+    alerts = [json.loads(item["data"]["msg"]) for item in told if item.get("obj") == "event"]
+    assert alerts == [{"type": "alert", "msg": "Hub is stopping", "event": "hub_stop"}]
+
+
 def test_a_port_that_is_taken_stops_the_start(server: HubServer, tmp_path: Path) -> None:
     other = HubHome(tmp_path / "other").create()
     other.config_file.write_text(f"studio_port = {server.studio.port}\n")
     second = HubServer.open(other)
     with pytest.raises(OSError, match=r"studio_port .* choose another"):
         second.run_in_thread()
+
+
+def test_the_hub_knows_nothing_of_it_without_a_port(tmp_path: Path) -> None:
+    code = """
+import sys
+from hubkernel.hub.home import HubHome
+from hubkernel.hub.server import HubServer
+server = HubServer.open(HubHome(__import__("pathlib").Path(sys.argv[1])).create())
+server.run_in_thread()
+server.shutdown()
+print([name for name in sys.modules if name.startswith(("hubkernel.compat.studio", "tornado"))])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bare")], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout.strip() == "[]"
