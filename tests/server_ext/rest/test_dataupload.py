@@ -163,7 +163,7 @@ def test_an_upload_is_an_event(served: Served) -> None:
 def test_uploads_go_where_the_settings_say(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "hubkernel.toml").write_text('dataupload_folder = "incoming"\n')
+    (home / "hubkernel.toml").write_text('upload_folder = "incoming"\n')
     with serve(home) as served:
         assert send(served, "src", b"x", "f").status_code == 200
     assert (home / "incoming" / "src" / "f").read_bytes() == b"x"
