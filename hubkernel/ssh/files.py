@@ -7,6 +7,8 @@ import errno
 import io
 import os
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,27 @@ SFTP_VERSION = 3
 """Of the protocol; what OpenSSH speaks."""
 
 
-class File(io.FileIO):
-    """An open file. An upload is written beside its ``target`` and takes its place when it is complete."""
+@dataclass(frozen=True)
+class UploadFolder:
+    """Where files go, the size in bytes that one may have, and what is told of each that came or was changed."""
 
-    def __init__(self, handle: int, mode: str, target: Path | None = None, temporary: Path | None = None) -> None:
+    root: Path
+    limit: int | None = None
+    received: Callable[[str, int], None] = lambda name, size: None
+    """Called in a thread with a file's name within the folder and its size, once it is complete."""
+    changed: Callable[[str], None] = lambda text: None
+    """Called in a thread with what was done, such as ``remove('src/data')``."""
+
+
+class File(io.FileIO):
+    """An open file. An upload is written to ``temporary``, beside its ``target``, whose place it takes when it is
+    complete; any other is the ``target`` itself.
+    """
+
+    def __init__(self, handle: int, mode: str, target: Path, temporary: Path | None = None) -> None:
         super().__init__(handle, mode)
         self.target, self.temporary = target, temporary
-        self.failed = False
+        self.appends = self.failed = self.written = False
         self.lock = asyncio.Lock()
         """Held by one operation at a time, so that a file is closed after all that came before."""
 
@@ -35,10 +51,11 @@ class UploadServer(asyncssh.SFTPServer):
     Links are neither made nor followed out of it. Reads and writes run in threads, since the loop is the hub's.
     """
 
-    def __init__(self, channel: Any, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        super().__init__(channel, chroot=os.fsencode(root))
-        self._root = os.path.realpath(os.fsencode(root))
+    def __init__(self, channel: Any, folder: UploadFolder) -> None:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        super().__init__(channel, chroot=os.fsencode(folder.root))
+        self._folder = folder
+        self._root = os.path.realpath(os.fsencode(folder.root))
         self.interrupted = False
         """The client is gone: what it had not closed is not complete."""
 
@@ -56,13 +73,15 @@ class UploadServer(asyncssh.SFTPServer):
         local = Path(os.fsdecode(self.map_path(path)))
         mode = 0o777 & (attrs.permissions if attrs.permissions is not None else 0o666)
         if not pflags & FXF_WRITE:
-            return File(os.open(local, os.O_RDONLY | os.O_NONBLOCK), "rb")
+            return File(os.open(local, os.O_RDONLY | os.O_NONBLOCK), "rb", local)
         if not pflags & (FXF_READ | FXF_APPEND) and (pflags & FXF_TRUNC or _creates(local, pflags)):
             return _upload(local, pflags, mode)
         flags = os.O_RDWR if pflags & FXF_READ else os.O_WRONLY
         flags |= (os.O_APPEND if pflags & FXF_APPEND else 0) | (os.O_TRUNC if pflags & FXF_TRUNC else 0)
         flags |= (os.O_CREAT if pflags & FXF_CREAT else 0) | (os.O_EXCL if pflags & FXF_EXCL else 0)
-        return File(os.open(local, flags, mode), "r+b" if pflags & FXF_READ else "wb")
+        file = File(os.open(local, flags, mode), "r+b" if pflags & FXF_READ else "wb", local)
+        file.appends = bool(pflags & FXF_APPEND)
+        return file
 
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
         """Called by asyncssh."""
@@ -75,6 +94,9 @@ class UploadServer(asyncssh.SFTPServer):
         file = _file(file_obj)
         async with file.lock:
             try:
+                begin = os.fstat(file.fileno()).st_size if file.appends else offset
+                self._check_size(begin + len(data))
+                file.written = True
                 return await asyncio.to_thread(_write_all, file.fileno(), data, offset)
             except OSError:
                 file.failed = True
@@ -84,7 +106,42 @@ class UploadServer(asyncssh.SFTPServer):
         """Called by asyncssh for each file: when the client closes it, or when the client is gone."""
         file = _file(file_obj)
         async with file.lock:
-            await asyncio.to_thread(_finish, file, complete=not (file.failed or self.interrupted))
+            await asyncio.to_thread(self._finish, file)
+
+    def _finish(self, file: File) -> None:
+        complete = not (file.failed or self.interrupted)
+        size = 0 if file.closed else os.fstat(file.fileno()).st_size
+        _finish(file, complete=complete)
+        if complete and (file.written or file.temporary is not None):
+            self._folder.received(self._name(os.fsencode(file.target)), size)
+
+    def _name(self, local: bytes) -> str:
+        """Of a file, within the folder."""
+        return os.path.relpath(os.fsdecode(local), os.fsdecode(self._root))
+
+    async def remove(self, path: bytes) -> None:
+        """Called by asyncssh."""
+        super().remove(path)
+        await self._changed("remove", path)
+
+    async def rmdir(self, path: bytes) -> None:
+        """Called by asyncssh."""
+        super().rmdir(path)
+        await self._changed("rmdir", path)
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        """Called by asyncssh."""
+        super().rename(oldpath, newpath)
+        await self._changed("rename", oldpath, newpath)
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        """Called by asyncssh."""
+        super().posix_rename(oldpath, newpath)
+        await self._changed("rename", oldpath, newpath)
+
+    async def _changed(self, what: str, *paths: bytes) -> None:
+        names = ", ".join(repr(self._name(self.map_path(path))) for path in paths)
+        await asyncio.to_thread(self._folder.changed, f"{what}({names})")
 
     def exit(self) -> None:
         """Called by asyncssh at the end. OpenSSH's scp has failed if there is no exit status."""
@@ -93,19 +150,32 @@ class UploadServer(asyncssh.SFTPServer):
 
     def setstat(self, path: bytes, attrs: SFTPAttrs) -> None:
         """Called by asyncssh: times and permissions, not owners."""
-        super().setstat(path, _harmless(attrs))
+        super().setstat(path, self._harmless(attrs))
 
     def lsetstat(self, path: bytes, attrs: SFTPAttrs) -> None:
         """Called by asyncssh, see :meth:`setstat`."""
-        super().lsetstat(path, _harmless(attrs))
+        super().lsetstat(path, self._harmless(attrs))
 
     def fsetstat(self, file_obj: object, attrs: SFTPAttrs) -> None:
         """Called by asyncssh, see :meth:`setstat`."""
-        super().fsetstat(file_obj, _harmless(attrs))
+        super().fsetstat(file_obj, self._harmless(attrs))
 
     def mkdir(self, path: bytes, attrs: SFTPAttrs) -> None:
         """Called by asyncssh."""
-        super().mkdir(path, _harmless(attrs))
+        super().mkdir(path, self._harmless(attrs))
+
+    def _harmless(self, attrs: SFTPAttrs) -> SFTPAttrs:
+        """Without owners, and without the bits that let a program run as someone else."""
+        attrs.uid = attrs.gid = attrs.owner = attrs.group = None
+        if attrs.permissions is not None:
+            attrs.permissions &= 0o777
+        self._check_size(attrs.size or 0)
+        return attrs
+
+    def _check_size(self, size: int) -> None:
+        limit = self._folder.limit
+        if limit is not None and size > limit:
+            raise OSError(errno.EFBIG, f"the hub takes no file of more than {limit} bytes (upload_limit)")
 
     def symlink(self, oldpath: bytes, newpath: bytes) -> None:
         """Refused: a link could lead out of the folder."""
@@ -123,13 +193,13 @@ class UploadServer(asyncssh.SFTPServer):
 class UploadSession(asyncssh.SSHServerSession[bytes]):
     """One scp or sftp of a client. What it does with the protocol is asyncssh's."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, folder: UploadFolder) -> None:
+        self._folder = folder
         self._servers: list[UploadServer] = []
         self._stream: Any = asyncssh.stream.SSHServerStreamSession(None, self._server, SFTP_VERSION, True)
 
     def _server(self, channel: Any) -> UploadServer:
-        self._servers.append(UploadServer(channel, self._root))
+        self._servers.append(UploadServer(channel, self._folder))
         return self._servers[-1]
 
     def _interrupt(self) -> None:
@@ -199,7 +269,7 @@ def _write_all(handle: int, data: bytes, offset: int) -> int:
 def _finish(file: File, *, complete: bool) -> None:
     if file.closed:
         return
-    if file.target is None or file.temporary is None:
+    if file.temporary is None:
         file.close()
         return
     try:
@@ -210,11 +280,3 @@ def _finish(file: File, *, complete: bool) -> None:
             file.temporary.replace(file.target)
     finally:
         file.temporary.unlink(missing_ok=True)
-
-
-def _harmless(attrs: SFTPAttrs) -> SFTPAttrs:
-    """Without owners, and without the bits that let a program run as someone else."""
-    attrs.uid = attrs.gid = attrs.owner = attrs.group = None
-    if attrs.permissions is not None:
-        attrs.permissions &= 0o777
-    return attrs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import asyncssh
 from hubkernel.hub.commands import Role
 from hubkernel.ssh.auth import Failures, Keys, check_password, make_host_key, valid_user, warn_of_legacy
 from hubkernel.ssh.children import Children, ChildShell
+from hubkernel.ssh.files import UploadFolder, UploadSession
 from hubkernel.ssh.prompt import CommandPrompt
 from hubkernel.ssh.session import HubSSHServerSession
 
@@ -48,8 +49,8 @@ class HubSSHServer(asyncssh.SSHServer):
     """Wrong passwords by address, over all connections; None: not counted."""
     HISTORY: Path | None = None
     """Folder of what users typed at the command prompt; None: not kept."""
-    UPLOADS: Path | None = None
-    """Folder that scp and sftp of operators see; None: neither is accepted."""
+    UPLOADS: Callable[[str, Role], UploadFolder] | None = None
+    """What scp and sftp of a user of a role see, from operators on; None: neither is accepted."""
     CHILDREN: Children | None = None
     """Python shells for developers; None: they get the command prompt too."""
     HASHING: ThreadPoolExecutor | None = None
@@ -160,11 +161,10 @@ class HubSSHServer(asyncssh.SSHServer):
         return Console(self.NAME, prompt, self.HISTORY / self.user if self.HISTORY is not None else None)
 
     def _files(self) -> asyncssh.SSHServerSession[Any] | None:
-        if self.UPLOADS is None or self.role < Role.operator:
+        uploads = type(self).UPLOADS
+        if uploads is None or self.role < Role.operator:
             return None
-        from hubkernel.ssh.files import UploadSession
-
-        return UploadSession(self.UPLOADS)
+        return UploadSession(uploads(self.user, self.role))
 
     @property
     def user(self) -> str:

@@ -9,11 +9,13 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
 
 from hubkernel.api import LocalHub
+from hubkernel.ssh.files import UploadFolder
 from tests.ssh.tools import Commandless, login, run, serving, until, with_role
 
 CONTENT = os.urandom(300_000)
@@ -29,9 +31,10 @@ def root(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def uploading(root: Path) -> AsyncIterator[asyncssh.SFTPClient]:
+async def uploading(root: Path, folder: UploadFolder | None = None) -> AsyncIterator[asyncssh.SFTPClient]:
+    uploads = staticmethod(lambda user, role: folder or UploadFolder(root))
     async with (
-        serving(root.parent, Commandless(), UPLOADS=root) as server,
+        serving(root.parent, Commandless(), UPLOADS=uploads) as server,
         login(server, **with_role(root.parent, "operator")) as connection,
         connection.start_sftp_client() as client,
     ):
@@ -77,7 +80,9 @@ def test_an_upload_takes_its_place_when_it_is_complete(root: Path) -> None:
 def test_an_upload_that_breaks_off_leaves_the_old_file(root: Path) -> None:
     async def test() -> None:
         (root / "data").write_text("old")
-        async with serving(root.parent, Commandless(), UPLOADS=root) as server:
+        async with serving(
+            root.parent, Commandless(), UPLOADS=staticmethod(lambda user, role: UploadFolder(root))
+        ) as server:
             connection = await login(server, **with_role(root.parent, "operator"))
             client = await connection.start_sftp_client()
             file = await client.open("data", "wb")
@@ -104,6 +109,35 @@ def test_what_could_not_be_written_does_not_take_the_place(root: Path, monkeypat
             await file.close()
             assert (root / "data").read_text() == "old"
             assert parts(root) == []
+
+    run(test)
+
+
+def test_what_came_is_told_and_what_is_too_large_is_not_taken(root: Path) -> None:
+    async def test() -> None:
+        told: list[Any] = []
+        folder = UploadFolder(root, 10, lambda name, size: told.append((name, size)), told.append)
+        async with uploading(root, folder) as client:
+            await client.mkdir("src")
+            async with client.open("src/one", "wb") as file:
+                await file.write(b"0123456789")
+            with pytest.raises(asyncssh.SFTPError, match="no file of more than 10 bytes"):
+                async with client.open("src/two", "wb") as file:
+                    await file.write(b"0123456789x")
+            async with client.open("src/one", "r+b") as file:
+                with pytest.raises(asyncssh.SFTPError, match="upload_limit"):
+                    await file.write(b"x", 10)
+            async with client.open("src/one", "ab") as file:
+                with pytest.raises(asyncssh.SFTPError, match="upload_limit"):
+                    await file.write(b"x")
+            async with client.open("src/one", "rb") as file:
+                assert await file.read() == b"0123456789"
+            with pytest.raises(asyncssh.SFTPError, match="upload_limit"):
+                await client.truncate("src/one", 11)
+            await client.rename("src/one", "three")
+            await client.remove("three")
+            await client.rmdir("src")
+        assert told == [("src/one", 10), "rename('src/one', 'three')", "remove('three')", "rmdir('src')"]
 
     run(test)
 
@@ -187,7 +221,7 @@ def test_no_links_no_owners_no_bits_that_give_rights(root: Path) -> None:
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_a_viewer_and_a_hub_without_uploads_are_refused(root: Path, role: str) -> None:
     async def test() -> None:
-        uploads = root if role == "viewer" else None
+        uploads = staticmethod(lambda user, role: UploadFolder(root)) if role == "viewer" else None
         async with (
             serving(root.parent, Commandless(), UPLOADS=uploads) as server,
             login(server, **with_role(root.parent, role)) as connection,
@@ -205,7 +239,7 @@ def test_the_old_scp_works_too(root: Path) -> None:
     async def test() -> None:
         (root.parent / "mine").write_bytes(CONTENT)
         async with (
-            serving(root.parent, Commandless(), UPLOADS=root) as server,
+            serving(root.parent, Commandless(), UPLOADS=staticmethod(lambda user, role: UploadFolder(root))) as server,
             login(server, **with_role(root.parent, "operator")) as connection,
         ):
             await asyncssh.scp(root.parent / "mine", (connection, "data"))
@@ -227,7 +261,7 @@ def test_a_slow_disk_does_not_stop_the_loop(root: Path, hub: LocalHub, monkeypat
     async def test() -> None:
         monkeypatch.setattr("hubkernel.ssh.files._write_all", slow)
         async with (
-            serving(root.parent, hub, UPLOADS=root) as server,
+            serving(root.parent, hub, UPLOADS=staticmethod(lambda user, role: UploadFolder(root))) as server,
             login(server, **with_role(root.parent, "operator")) as connection,
             connection.start_sftp_client() as client,
         ):

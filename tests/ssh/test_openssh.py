@@ -223,6 +223,7 @@ def test_scp(place: Place, flags: tuple[str, ...]) -> None:
     there = place.scp("operator", str(mine), "operator@127.0.0.1:data", *flags)
     assert there.returncode == 0, there.stderr
     assert (place.home.dataupload / "data").read_bytes() == content
+    assert "dataupload('data')" in place.ssh("developer", 'audit(door="ssh", user="operator")').stdout
     back = place.scp("operator", "operator@127.0.0.1:data", str(place.folder / "back"), *flags)
     assert back.returncode == 0, back.stderr
     assert (place.folder / "back").read_bytes() == content
