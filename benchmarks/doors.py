@@ -117,7 +117,7 @@ def costs(hub: HubAPI, home: HubHome, runs: int) -> None:
 
 
 class Work:
-    """What the owner does meanwhile: one merge after the other, and twenty small jobs a second."""
+    """What the owner does meanwhile: one merge after the other, and two small jobs a second."""
 
     def __init__(self, hub: HubAPI, pid: int) -> None:
         self._hub, self._process = hub, psutil.Process(pid)
@@ -136,7 +136,7 @@ class Work:
             self.merges += job.state == "done"
 
     def _small(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.5):
             self._hub.call("noop").result(60)
             self.jobs += 1
 

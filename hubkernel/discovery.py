@@ -138,7 +138,7 @@ def start(home: HubHome, app: str | None = None) -> Owner:
         os.close(ready)
     owner = read_owner(home.run) if said else None
     if owner is None or not owner.url:
-        status = process.poll()
+        status = _ended(process)
         raise OwnerError(_why(home, log, begin, "did not come up" if status is None else f"ended with status {status}"))
     # It is on its own now. Should it end before this process does, it must not stay as a zombie, which looks alive.
     threading.Thread(target=process.wait, name="hub-owner", daemon=True).start()
@@ -183,6 +183,16 @@ def _spawn(home: HubHome, log: Path, tell: int, more: Sequence[str]) -> subproce
             pass_fds=(tell,),
             start_new_session=True,
         )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """The status of an owner that is of no use; one that does not end by itself is killed, and has none."""
+    try:
+        return process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None
 
 
 def _said(ready: int) -> bool:
