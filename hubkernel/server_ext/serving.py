@@ -53,8 +53,14 @@ async def start(app: HubKernelApp, hub: LocalHub) -> None:
     rest.metrics.publish()
     rest.watch = Watch(rest, app.serverapp.event_logger)
     config = rest.server.config
-    if config.readonly_port is not None and "readonly" in rest.server.features:
+    if config.readonly_port is None or "readonly" not in rest.server.features:
+        return
+    try:
         rest.readonly_server = await readonly.listen(app, config.readonly_host, config.readonly_port)
+    except OSError as error:
+        if config.source("readonly_port") != "default":
+            raise
+        log.warning("%s; set another one, or do without", error)  # nobody chose it: it follows the port of Studio
 
 
 async def stop(app: HubKernelApp) -> None:

@@ -91,6 +91,16 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             pass
 
 
+def test_a_taken_port_that_nobody_chose_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, caplog.at_level("WARNING"):
+        port = taken.getsockname()[1]
+        (tmp_path / "hubkernel.toml").write_text(f"studio_port = {port - 1}\n")
+        features = ["job", "config", "readonly"]  # not 'studio', whose own port may be taken by now
+        with serve(tmp_path, features=features) as served:
+            assert served.readonly("status").status_code == 200
+    assert f"readonly_port {port} of 127.0.0.1 cannot be had" in caplog.text
+
+
 def test_without_the_feature_there_is_none(tmp_path: Path) -> None:
     with serve(tmp_path / "home", features=["job", "config"]) as served:
         error(served.readonly("status"), 404)
