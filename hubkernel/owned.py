@@ -64,7 +64,7 @@ class OwnedHub:
 
     def publish(self, url: str, token: str) -> Owner:
         """Tell other processes of this user how to reach the hub."""
-        ssh = getattr(self.hub.server, "_ssh", None)
+        ssh = self.hub.server.services.ssh
         return self.lock.publish(url=url, token=token, ssh_port=getattr(ssh, "port", None), app=self.app)
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class HubActions:
             "broken": dict(server.plugins.broken) if server.managers else {},
             "running": len(server.jobs.list(running=True)),
             "hook_errors": list(server.hook_errors),
-            "studio": server.studio.url if server.studio is not None else None,
+            "studio": server.services.studio.url if server.services.studio is not None else None,
             "missing_settings": dict(server.config.missing),
             "notifications": server.notifier.status(),
             "versions": server.upgrades.versions() if server.upgrades is not None else None,

@@ -26,14 +26,14 @@ from hubkernel.hub.home import HubHome
 from hubkernel.hub.hooks import Hooks, hook_files
 from hubkernel.hub.known import KnownNames
 from hubkernel.hub.launching import HUB, Launcher, calling, launch
-from hubkernel.hub.logs import Alerts, HubLog
+from hubkernel.hub.logs import Alerts
 from hubkernel.hub.loop import LoopThread, inside_a_loop
 from hubkernel.hub.notify import Notifier
 from hubkernel.hub.quick import quick_index
 from hubkernel.hub.reference import write_command_documents
 from hubkernel.hub.reloader import Reloader
 from hubkernel.hub.schedules import Schedules
-from hubkernel.hub.services import start_ssh, start_studio, stop_ssh
+from hubkernel.hub.services import Services
 from hubkernel.hub.upgrades import Upgrades
 from hubkernel.store import StateStore, open_state
 
@@ -81,9 +81,6 @@ class HubServer:
     DEFAULT_WEBSOCKET_CONFIG: dict[str, Any] = {}
     DEFAULT_AUTOHUB_CONFIG: dict[str, Any] = {"es_host": None, "indexer_factory": None, "version_urls": []}
 
-    studio: Any = None
-    """The server for the Studio web application, once it runs; its ``url`` says where."""
-
     def __init__(  # noqa: PLR0917 - the signature is given
         self,
         source_list: SourceList,
@@ -126,7 +123,7 @@ class HubServer:
         self.alerts = Alerts(self)
         self.reloader: Reloader | None = None
         self.upgrades: Upgrades | None = None
-        self.log: HubLog | None = None
+        self.services = Services(self)
         self.namespace: dict[str, Any] = {}
         """What hooks and developers' consoles see: commands, managers, and what hooks defined."""
         self.schedules = Schedules(self)
@@ -141,7 +138,6 @@ class HubServer:
         self._by_default = features is None
         self._named_by_config = False
         self._loop_thread: LoopThread | None = None
-        self._ssh: Any = None
         self._started = False
         self._ended = threading.Event()
         self.on_end: Callable[[bool], object] | None = None
@@ -506,13 +502,10 @@ class HubServer:
             return
         self._started = True
         try:
-            self.log = HubLog(self, self.log_folder / "hub.log")
-            self.log.open()
-            self._say_what_is_missing()
-            self._recover()
+            self.services.prepare()
             self.before_start()
             if self._loop_thread is not None:
-                self._loop_thread.run(self._start_services())
+                self._loop_thread.run(self.services.start())
             self.logger.info("hub %s at %s is up", self.name, self.home)
             self.hooks.call("hub_started")
             self.notifier.start()
@@ -520,41 +513,17 @@ class HubServer:
             self.shutdown()
             raise
 
-    def _say_what_is_missing(self) -> None:
-        for name, what in self.config.missing.items():
-            self.logger.error("the setting %s has to be given: %s", name, what)
-
-    def _recover(self) -> None:
-        self.jobs.recover()
-        make.repair(self)
-        self.context.store.sweep()
-
-    async def _start_services(self) -> None:
-        self.dispatcher.listeners += [self.schedules.hear, self.hooks.hear, self.notifier.hear]
-        self.schedules.start()
-        self.dispatcher.start()
-        if self.reloader is not None:
-            self.reloader.start()
-        self._ssh = await start_ssh(self)
-        self.studio = await start_studio(self)
-
     def shutdown(self) -> None:
         """End everything that the hub started: schedules, jobs, consoles, stores, its loop. Safe to call twice."""
-        self._say_goodbye()
-        self._end_services()
-        self.schedules.close()
-        if self.reloader is not None and self._loop_thread is not None:
-            self.reloader.close()
+        if self._started and not self._ended.is_set():
+            self.services.say_goodbye()
+        self.services.close_doors(self._loop_thread)
         for key, manager in (self.managers or {}).items():
             if key == "job_manager":
                 manager.close(force=True)
             elif hasattr(manager, "close"):
                 manager.close()
-        if (dispatcher := self.__dict__.pop("dispatcher", None)) is not None:
-            dispatcher.close()
-        if (notifier := self.__dict__.pop("notifier", None)) is not None:
-            notifier.close()
-        for name in ("context", "state"):
+        for name in ("dispatcher", "notifier", "context", "state"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()
         if self._loop_thread is not None:
@@ -562,10 +531,7 @@ class HubServer:
             self._loop_thread = None
         if "bus" in self.__dict__:
             self.bus.close()
-        if self.log is not None:
-            self.logger.info("hub %s has ended", self.name)
-            self.log.close()
-            self.log = None
+        self.services.close_log()
         self._ended.set()
 
     def end(self, *, restart: bool = False) -> None:
@@ -583,26 +549,6 @@ class HubServer:
         timer = threading.Timer(GRACE, on_end, (restart,))
         timer.name = "hub-end"
         timer.start()
-
-    def _end_services(self) -> None:
-        """The doors that the hub itself has opened."""
-        if self.studio is not None:
-            self.studio.close()
-            self.studio = None
-        if self._ssh is not None and self._loop_thread is not None:
-            stop_ssh(self._ssh, self._loop_thread)
-            self._ssh = None
-
-    def _say_goodbye(self) -> None:
-        """While everybody is still connected."""
-        if not self._started or self._ended.is_set():
-            return
-        self.hooks.call("hub_stopping")
-        try:
-            if not self.alerts.restarting:
-                self.alerts.alert("hub_stop", "Hub is stopping")
-        except Exception:
-            self.logger.exception("the end of the hub cannot be told")
 
     # What commands need of the hub.
 

@@ -56,7 +56,7 @@ def test_a_warning_is_still_seen_where_nobody_else_listens(server: HubServer, mo
     shown = io.StringIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", shown)
-        patch.setattr(logging.getLogger(), "handlers", [server.log])
+        patch.setattr(logging.getLogger(), "handlers", [server.services.log])
         logging.getLogger("hubkernel.x").warning("look here")
     assert shown.getvalue() == "look here\n"
 

@@ -34,7 +34,7 @@ def server(home: HubHome) -> Iterator[HubServer]:
 
 def test_a_named_token_opens_the_hub_until_it_is_revoked(server: HubServer) -> None:
     token = server.launch("create_token", "studio", role="operator")
-    url = server.studio.url.replace("<token>", token)
+    url = server.services.studio.url.replace("<token>", token)
     assert url.startswith("http://127.0.0.1:")
     assert httpx.get(url).json()["result"]["name"] == "BioThings Hub"
     assert httpx.put(f"{url}/config", json={"name": "HUB_NAME", "value": "x"}).status_code == 403
@@ -45,14 +45,14 @@ def test_a_named_token_opens_the_hub_until_it_is_revoked(server: HubServer) -> N
 def test_the_feature_is_on_where_there_is_a_port(server: HubServer) -> None:
     assert "studio" in server.features
     assert "studio" not in server.unavailable
-    assert server.launch("status")["hub"]["studio"] == server.studio.url
+    assert server.launch("status")["hub"]["studio"] == server.services.studio.url
 
 
 def test_without_a_port_there_is_no_server(home: HubHome) -> None:
     server = HubServer.open(home)
     server.run_in_thread()
     try:
-        assert server.studio is None
+        assert server.services.studio is None
         assert "studio" not in server.features
     finally:
         server.shutdown()
@@ -71,7 +71,7 @@ def test_the_end_of_the_hub_ends_all_of_it(home: HubHome) -> None:
     home.config_file.write_text("studio_port = 0\n")
     server = HubServer.open(home)
     server.run_in_thread()
-    url = server.studio.url.replace("<token>", server.launch("create_token", "studio"))
+    url = server.services.studio.url.replace("<token>", server.launch("create_token", "studio"))
     server.shutdown()
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
@@ -79,7 +79,7 @@ def test_the_end_of_the_hub_ends_all_of_it(home: HubHome) -> None:
 
 
 def test_core_c63_the_end_of_the_hub_is_told_before_the_connection_ends(server: HubServer) -> None:
-    url = server.studio.url.replace("<token>", server.launch("create_token", "studio")).replace("http", "ws")
+    url = server.services.studio.url.replace("<token>", server.launch("create_token", "studio")).replace("http", "ws")
     connection = websocket.create_connection(f"{url}/ws/websocket", timeout=30, suppress_origin=True)
     connection.send('{"op": "ping"}')
     while "pong" not in connection.recv():
@@ -96,7 +96,7 @@ def test_core_c63_the_end_of_the_hub_is_told_before_the_connection_ends(server: 
 
 def test_a_port_that_is_taken_stops_the_start(server: HubServer, tmp_path: Path) -> None:
     other = HubHome(tmp_path / "other").create()
-    other.config_file.write_text(f"studio_port = {server.studio.port}\n")
+    other.config_file.write_text(f"studio_port = {server.services.studio.port}\n")
     second = HubServer.open(other)
     with pytest.raises(OSError, match=r"studio_port .* choose another"):
         second.run_in_thread()
