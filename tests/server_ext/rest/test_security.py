@@ -12,7 +12,7 @@ import pytest
 from hubkernel.hub.commands import Role
 from hubkernel.server_ext.access import HubUser
 from tests.server_ext.rest.served import SITE_TOKEN, OwnHub, Served, serve
-from tests.server_ext.rest.test_endpoints import error
+from tests.server_ext.rest.test_endpoints import error, launch
 
 EVIL = "http://evil.example"
 REQUESTS = [
@@ -120,7 +120,7 @@ def test_a_foreign_page_is_not_answered(served: Served) -> None:
         ("PUT", "slow", {"n": 1}, "operator"),
         ("POST", "call/slow", {}, "operator"),
         ("POST", "buildconf", {}, "operator"),
-        ("DELETE", "jobs/1", None, "operator"),
+        ("DELETE", "jobs/{job}", None, "operator"),
         ("PUT", "shell", {"cmd": "slow()"}, "operator"),
         ("PUT", "dataupload/mine/file", "bytes", "operator"),
         ("PUT", "rule", {}, "developer"),
@@ -133,6 +133,7 @@ def test_a_role_does_not_reach_further(
     served: Served, roles: dict[str, httpx.Client], method: str, path: str, body: Any, needed: str
 ) -> None:
     served.server.go.set()
+    path = path.format(job=launch(served, "boom")["id"])
     for name in ("viewer", "operator", "developer"):
         more: dict[str, Any] = {"content": b"x"} if body == "bytes" else {} if body is None else {"json": body}
         answer = roles[name].request(method, path, **more)
