@@ -29,7 +29,7 @@ from hubkernel.handles import (
     OnChange,
 )
 from hubkernel.hub.commands import Command, ForbiddenError, Role, lookup
-from hubkernel.hub.launching import Origin, calling
+from hubkernel.hub.launching import Origin, calling, outcome_of
 from hubkernel.owner import PROTOCOL
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class LocalHub:
         try:
             yield
         except Exception as error:
-            self._audit(caller, command, text, f"failed: {type(error).__name__}")
+            self._audit(caller, command, text, outcome_of(error))
             raise
         self._audit(caller, command, text, "started" if command.tracked and command.is_async else "done")
 

@@ -134,6 +134,8 @@ def _without_value(call: Call) -> str | None:
     first = str(call.kwargs.get("name", values[0] if values else ""))
     if call.name == "setconf" and is_secret_name(first):
         return f"setconf(name={first!r},value={MASK})"
+    if call.name == "schedule" and "setconf" in values[1:2] and is_secret_name(str(values[2:3])):
+        return f"schedule({', '.join(map(repr, values[:3]))}, {MASK})"
     if call.name == "run" and values and "setconf" in str(values[0]):
         return f"run(text={_without_values(str(values[0]))!r})"
     return None

@@ -184,13 +184,17 @@ class Command:
     def text(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> str:
         """The call as it is recorded: ``dump(src='x',force=True)``, with only what was passed."""
         bound = self.signature.bind_partial(*args, **(kwargs or {}))
+        kinds = {name: self.signature.parameters[name].kind for name in bound.arguments}
+        by_place = inspect.Parameter.VAR_POSITIONAL in kinds.values()  # what stands before it cannot be named
         parts = []
         for name, value in bound.arguments.items():
-            kind = self.signature.parameters[name].kind
+            kind = kinds[name]
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 parts += [repr(item) for item in value]
             elif kind is inspect.Parameter.VAR_KEYWORD:
                 parts += [f"{key}={item!r}" for key, item in value.items()]
+            elif by_place and kind is not inspect.Parameter.KEYWORD_ONLY:
+                parts.append(repr(value))
             else:
                 parts.append(f"{name}={value!r}")
         return f"{self.name}({','.join(parts)})"

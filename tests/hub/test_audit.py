@@ -137,6 +137,20 @@ def test_the_commands_of_the_hub(home: HubHome) -> None:
         assert [entry["user"] for entry in hub.call("audit", user="ann", role="viewer", door="ssh")] == ["ann"]
         with pytest.raises(ValueError, match="did you mean 'refused'"):
             hub.call("audit", outcome="refusd")
+        operator = hub.as_(user="ann", door="rest", role=Role.operator)
+        with pytest.raises(ForbiddenError):
+            operator.call("schedule", "0 3 * * *", "setconf", "hub_name", "x")
+        with pytest.raises(ValueError, match="secret"):
+            hub.call("setconf", "ssh_passwords", {"me": "planted"})
+        newest = hub.call("audit", limit=2)
+        assert [entry["command"] for entry in newest] == [
+            "setconf(name='ssh_passwords',value=********)",
+            "schedule('0 3 * * *','setconf','hub_name','x')",
+        ]
+        assert [entry["outcome"].split(":")[:2] for entry in newest] == [
+            ["failed", " ConfigError"],
+            ["refused", " ForbiddenError"],
+        ]
         assert hub.jobs(limit=5) == [hub.job(1)]
         assert hub.job(1).command == "reload()"
     finally:

@@ -15,6 +15,7 @@ from hubkernel.hub.commands import (
     UnknownCommandError,
     lookup,
 )
+from hubkernel.hub.syntax import Call, parse
 
 
 def dump(src: str, force: bool = False, limit: int | None = None, **kw: Any) -> str:
@@ -134,6 +135,16 @@ def test_the_text_of_a_call_has_what_was_passed() -> None:
     command = registry()["dump"]
     assert command.text(("mvcgi",), {"force": True}) == "dump(src='mvcgi',force=True)"
     assert command.text((), {"src": ["a", "b"], "steps": "post"}) == "dump(src=['a', 'b'],steps='post')"
+
+
+def test_the_text_of_a_call_can_be_read_again() -> None:
+    def schedule(crontab: str, func: str, *args: Any, **kwargs: Any) -> None: ...
+
+    command = Command.of("schedule", schedule)
+    text = command.text(("0 3 * * *", "setconf", "hub_name", "x"), {"more": 1})
+    assert text == "schedule('0 3 * * *','setconf','hub_name','x',more=1)"
+    assert parse(text) == Call("schedule", ("0 3 * * *", "setconf", "hub_name", "x"), {"more": 1})
+    assert command.text(("0 3 * * *", "status")) == "schedule(crontab='0 3 * * *',func='status')"
 
 
 def test_roles_are_ordered() -> None:
