@@ -42,7 +42,7 @@ def _row(name: str, info: FieldInfo) -> str:
 
 _TABLE_HEAD = """# Settings
 
-Generated from `hubkernel/hub/config.py` by `python -m hubkernel.hub.reference`; a test keeps it current.
+Generated from `hubkernel/hub/settings.py` by `python -m hubkernel.hub.reference`; a test keeps it current.
 
 A hub reads `hubkernel.toml` in its home (`name = value`, one a line), or a Python module `config.py` there, with the
 same names in capitals or the BioThings names. `HUBKERNEL_<NAME>` in the environment wins over both, and over `setconf`,
