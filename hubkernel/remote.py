@@ -118,7 +118,11 @@ class RemoteHub:
         except TypeError as error:
             raise BadArgumentsError(f"{name}: {error}") from None
         answer = self._ask("POST", f"call/{name}", body, caller=caller, again=False)
-        return self._handle(answer["job"], answer["seq"]) if "job" in answer else answer["result"]
+        if "job" not in answer:
+            return answer["result"]
+        handle = self._handle(answer["job"], answer["seq"])
+        self._listen()  # also to the job of a command that is none itself but runs others
+        return handle
 
     def jobs(self, *, running: bool | None = None, failed: bool | None = None, limit: int = 100) -> list[JobHandle]:
         given = {"running": running, "failed": failed, "limit": limit}

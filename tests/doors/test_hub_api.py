@@ -62,6 +62,13 @@ def test_a_tracked_asynchronous_command_gives_a_job(api: HubAPI, server: FakeSer
     assert server.jobs.records[1].source == "hpo_terms"
 
 
+def test_the_job_of_a_command_that_runs_others_is_heard_of(api: HubAPI, server: FakeServer) -> None:
+    job = api.call("run", "dump('hpo_terms') && quick()")
+    assert (job.state, job.command) == ("running", "dump(src='hpo_terms') && quick()")
+    server.jobs.move(job.id, state="done", result=[None, "quickly"])
+    assert job.result(10) == [None, "quickly"]
+
+
 def test_a_job_that_ended_before_its_handle_was_made_is_seen_as_ended(api: HubAPI) -> None:
     assert api.call("quick").result(5) == "quickly"
 

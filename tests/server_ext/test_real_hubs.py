@@ -12,7 +12,7 @@ import pytest
 from hubkernel import client
 from hubkernel.api import HubAPI
 from hubkernel.facade import Hub
-from hubkernel.handles import JobCancelledError
+from hubkernel.handles import JobCancelledError, JobFailedError
 from hubkernel.hub.commands import BadArgumentsError, UnknownCommandError, UnknownNameError
 from hubkernel.store.errors import NoSuchCollectionError
 from tests.e2e.homes import add_slow_source, hpo_home
@@ -74,6 +74,8 @@ def test_errors_are_the_same(api: HubAPI) -> None:
         api.call("count", "nothing_there")
     with pytest.raises(UnknownNameError, match="nothing_there"):
         api.call("dump", "nothing_there")
+    with pytest.raises(JobFailedError, match="slow has not been dumped yet"):
+        api.call("upload", "slow").result(60)
     with pytest.raises(LookupError, match="no job 9999"):
         api.job(9999)
     assert not api.cancel(9999)
