@@ -197,7 +197,9 @@ def test_a_paste_larger_than_what_is_read_is_held_back_and_arrives(tmp_path: Pat
     async def test() -> None:
         async with shell(tmp_path) as (remote, _):
             lines = 4 * MAX_UNREAD // 100
-            await remote.says("import time; total = 0; print('begin')", "begin")
+            remote.process.stdin.write("import termios, time; total = 0; mode = termios.tcgetattr(0)\n")
+            # What is echoed may come in the midst of what is printed.
+            await remote.says("mode[3] &= ~termios.ECHO; termios.tcsetattr(0, 0, mode); print('quiet')", "quiet")
             remote.process.stdin.write("time.sleep(0.3)\n" + f"total += len({'x' * 80!r})\n" * lines)
             await remote.says("print(total)", str(80 * lines))
 
