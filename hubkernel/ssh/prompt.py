@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from hubkernel.api import HubAPI, JobFailedError, JobHandle
-from hubkernel.hub.commands import BadArgumentsError, CommandError, Role, UnknownCommandError
+from hubkernel.hub.commands import BadArgumentsError, CommandError, Role, UnknownCommandError, UnknownNameError
 from hubkernel.hub.syntax import Call, CommandSyntaxError, parse_chain
 from hubkernel.ssh.screen import Progress, job_line
 
 T = TypeVar("T")
 
+USAGE = (CommandSyntaxError, UnknownCommandError, UnknownNameError, BadArgumentsError)
+"""What is wrong with the line itself."""
 REDRAW = 0.25
 """Seconds between two looks at a job that is waited for."""
 THREADS = 4
@@ -65,7 +67,7 @@ class CommandPrompt:
             return "".join(map(shown, value)) if len(calls) > 1 else shown(value)
         except JobFailedError as error:
             raise PromptError(job_line(JobHandle(self.hub, error.record))) from None
-        except (CommandSyntaxError, UnknownCommandError, BadArgumentsError) as error:
+        except USAGE as error:
             raise PromptError(str(error), usage=True) from None
         except CommandError as error:
             raise PromptError(str(error)) from None

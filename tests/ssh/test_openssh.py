@@ -130,6 +130,7 @@ def test_the_status_of_a_command_its_progress_and_its_error(place: Place) -> Non
     assert done.stdout.count("\n") == 1
     assert "RUN {" in done.stderr
     assert place.ssh("operator", "dmp hpo_terms").returncode == 2
+    assert place.ssh("operator", "dump hpo_trms").returncode == 2
     assert place.ssh("viewer", "dump hpo_terms").returncode == 1
     assert place.ssh("operator", "dump slow").returncode == 0
     running = subprocess.Popen(
