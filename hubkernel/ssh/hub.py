@@ -50,6 +50,6 @@ def _uploads(server: HubServer) -> Callable[[str, Role], UploadFolder] | None:
         def changed(text: str) -> None:
             server.audit(caller, f"dataupload: {text}", "done")
 
-        return UploadFolder(root, getattr(server.config, "upload_limit", None), received, changed)
+        return UploadFolder(root, server.config.upload_limit, received, changed)
 
     return folder
