@@ -116,7 +116,10 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         if self._owned is not None:
             if self._opened is None:
                 raise HubBusyError(self.hub_home.root)
-            opened: HubAPI = await asyncio.shield(self._opened)
+            try:
+                opened: HubAPI = await asyncio.shield(self._opened)
+            except Exception as error:
+                raise HubClosedError(f"the hub at {self.hub_home} could not be started: {error}") from error
             return opened
         hub: HubAPI = await self.run(client.connect, self.hub_home, placement="attach", door="rest")
         self.epoch = await self.run(lambda: hub.epoch)
@@ -155,12 +158,17 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         """Called by jupyter_server once its loop runs and it listens."""
         if self._owned is None and self._wants_to_own():
             self._owned = self._taken()
-        if self._owned is not None:
-            self._opened = asyncio.ensure_future(self._start_hub(self._owned))
-            try:
-                await self._opened
-            except Exception as error:
-                self._failed(error)
+        await self._open()
+
+    async def _open(self) -> None:
+        """Start the hub of the home that this process has, if it has one."""
+        if self._owned is None:
+            return
+        self._opened = asyncio.ensure_future(self._start_hub(self._owned))
+        try:
+            await self._opened
+        except Exception as error:
+            self._failed(error)
 
     def _wants_to_own(self) -> bool:
         return (self.placement or client.chosen_placement(self.hub_home)) == "host"
@@ -202,13 +210,13 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
             return
         self._ended, ending = True, self._owned
         if ending is not None:
+            await serving.stop(self)
             await self.run(self._end_hub, ending)
             await self._end_broadcast()
             ending.lock.release()
         if restart:
             self._owned, self._ended = self._taken(), False
-            if self._owned is not None:
-                self._opened = asyncio.ensure_future(self._start_hub(self._owned))
+            await self._open()
 
     async def stop_extension(self) -> None:
         """Called by jupyter_server when it ends: the jobs of an own hub are interrupted, and clients are told."""

@@ -64,8 +64,9 @@ class JupyterEvents:
     def __init__(self, events: EventLogger) -> None:
         self._events = events
         self._loop = asyncio.get_running_loop()
-        for file in sorted(SCHEMAS.glob("*/*.yaml")):
-            events.register_event_schema(file)
+        if JOB not in events.schemas:  # a Jupyter server keeps them for the next hub that it hosts
+            for file in sorted(SCHEMAS.glob("*/*.yaml")):
+                events.register_event_schema(file)
 
     def hear(self, event: Event) -> None:
         """Called for each event of the hub, in order, by another thread."""
