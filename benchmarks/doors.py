@@ -3,8 +3,8 @@
 Costs, against an owner in its own process: attaching from a kernel (target 100 ms), the round trip of a command that is
 not tracked (5 ms), a tracked one that does nothing against the disk syncs that it needs, ``hubkernel status`` (0.4 s).
 
-Load: 200 websockets and 50 REST clients, all connected before timing, while the owner merges with one worker and runs
-small jobs. Targets: p95 of the status 50 ms, no event lost, 400 MB for the owner.
+Load: 200 websockets, 50 REST clients, 10 Python shells and 10 prompts over ssh, all connected before timing, while the
+owner merges with one worker and runs small jobs. Targets: p95 of the status 50 ms, no event lost, 400 MB for the owner.
 """
 
 from __future__ import annotations
@@ -167,22 +167,44 @@ def prepare(hub: HubAPI, home: HubHome, sources: Sequence[str]) -> None:
     hub.call("create_build_conf", "all", "gene", list(sources))
 
 
+def keys(home: HubHome) -> Path:
+    """A key for a developer, who gets Python, and one for an operator, who gets the command prompt."""
+    import asyncssh
+
+    private = home.root / "client_keys"
+    private.mkdir()
+    public = home.ssh / "authorized_keys"
+    public.mkdir(parents=True)
+    for role in ("developer", "operator"):
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(private / role)
+        line = f'environment="HUB_ROLE={role}" {key.export_public_key().decode()}'
+        (public / f"{role}.pub").write_text(line)
+    return private
+
+
 def load(hub: HubAPI, found: Owner, arguments: argparse.Namespace) -> None:
+    typing = process(
+        "benchmarks.doors_clients", "type", found.ssh_port, keys(HubHome(Path(hub.home))), arguments.terminals
+    )
     watchers = process("benchmarks.doors_clients", "watch", found.url, found.token, arguments.sockets)
     askers = process("benchmarks.doors_clients", "ask", found.url, found.token, arguments.rest, arguments.seconds)
-    for child in (watchers, askers):
+    for child in (typing, watchers, askers):
         assert child.stdout is not None
         if child.stdout.readline().strip() != "ready":
             sys.exit("the clients cannot connect")
     idle = psutil.Process(found.pid).memory_info().rss
     with Work(hub, found.pid) as work:
         asked = answer(askers, "go\n")
-    heard = answer(watchers, "end\n")
+    heard, typed = answer(watchers, "end\n"), answer(typing, "end\n")
     report(arguments, work, idle, asked, heard)
+    print(
+        f"terminals over ssh, half Python and half prompts: {typed['terminals']}, {typed['answers']} commands answered"
+    )
 
 
 def report(arguments: argparse.Namespace, work: Work, idle: int, asked: Any, heard: Any) -> None:
-    clients = f"{arguments.sockets} websockets, {arguments.rest} REST clients"
+    clients = f"{arguments.sockets} websockets, {arguments.rest} REST clients, {2 * arguments.terminals} terminals"
     print(f"\nload: {clients}, {arguments.seconds:.0f} s; load average {os.getloadavg()[0]:.1f}")
     print(f"the owner meanwhile: {work.merges} merges done, {work.jobs} small jobs")
     print(f"{'':<52}{'median ms':>9}{'p95 ms':>9}{'runs':>7}")
@@ -198,9 +220,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="how long the load lasts (default: 30)")
     parser.add_argument("--sockets", type=int, default=200, help="websocket clients (default: 200)")
     parser.add_argument("--rest", type=int, default=50, help="REST clients (default: 50)")
+    parser.add_argument("--terminals", type=int, default=10, help="Python shells, and prompts, over ssh (default: 10)")
     parser.add_argument("--no-load", action="store_true", help="costs only")
     arguments = parser.parse_args()
     os.environ |= {"HUBKERNEL_PLACEMENT": "attach", "HUBKERNEL_EXECUTOR_URL": "process://?workers=1"}
+    os.environ["HUBKERNEL_SSH_PORT"] = "0"
     with scratch() as folder:
         home = HubHome(folder / "home").create()
         script = folder / "hub.py"

@@ -2,6 +2,7 @@
 
 ``watch URL TOKEN N``: N websockets; connect, say ``ready``, read until a line comes in. Prints what they heard.
 ``ask URL TOKEN N SECONDS``: N clients that ask for the status about once a second, each on its own connection.
+``type PORT FOLDER N``: N terminals over ssh for each file ``<user>`` in FOLDER that has a key; ``status`` now and then.
 ``attach``: what a kernel does at its first use, in a process that has loaded what a kernel has loaded.
 """
 
@@ -10,14 +11,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
+PROMPTS = re.compile(r"hub>|hub \[")
+ANSWERED = re.compile(r"'restart': \[\]")
+"""The end of what ``status`` shows."""
 STATUS = ("GET", "status"), ("POST", "call/status")
 """The classic path, and the one that every command has."""
 
@@ -119,6 +125,36 @@ async def ask(url: str, token: str, count: int, seconds: float) -> dict[str, Any
     return {"path": f"{method} {path}", "times": times}
 
 
+async def terminals(port: int, folder: Path, count: int) -> dict[str, Any]:
+    import asyncssh
+
+    async def opened(key: Path) -> Any:
+        connection = await asyncssh.connect(
+            "127.0.0.1", port, username=key.name, client_keys=[str(key)], known_hosts=None, config=None
+        )
+        process = await connection.create_process(term_type="xterm", term_size=(80, 24))
+        await asyncio.wait_for(process.stdout.readuntil(PROMPTS), 120)
+        return key.name, connection, process
+
+    sessions = [await opened(key) for key in sorted(folder.iterdir()) for _ in range(count)]
+    print("ready", flush=True)
+    ending = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+    answers = 0
+
+    async def use(name: str, process: Any) -> None:
+        nonlocal answers
+        while not ending.done():
+            process.stdin.write("%hub status\r" if name == "developer" else "status\r")
+            await asyncio.wait_for(process.stdout.readuntil(ANSWERED), 60)
+            answers += 1
+            await asyncio.wait({ending}, timeout=random.uniform(1, 3))
+
+    await asyncio.gather(*(use(name, process) for name, _, process in sessions))
+    for _, connection, _ in sessions:
+        connection.abort()
+    return {"terminals": len(sessions), "answers": answers}
+
+
 def attach() -> dict[str, Any]:
     import ipykernel.ipkernel  # noqa: F401 - a kernel has it loaded
 
@@ -135,6 +171,8 @@ def main() -> None:
     kind, *given = sys.argv[1:]
     if kind == "attach":
         found = attach()
+    elif kind == "type":
+        found = asyncio.run(terminals(int(given[0]), Path(given[1]), int(given[2])))
     elif kind == "watch":
         found = asyncio.run(watch(given[0], given[1], int(given[2])))
     else:
