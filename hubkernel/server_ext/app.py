@@ -201,6 +201,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
             self.serverapp.stop()
             return
         self._ended, ending = True, self._owned
+        await serving.stop(self)
         if ending is not None:
             await self.run(self._end_hub, ending)
             await self._end_broadcast()

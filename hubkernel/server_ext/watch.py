@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,11 @@ class JupyterEvents:
     def __init__(self, events: EventLogger) -> None:
         self._events = events
         self._loop = asyncio.get_running_loop()
+        from jupyter_events.schema_registry import SchemaRegistryException
+
         for file in sorted(SCHEMAS.glob("*/*.yaml")):
-            events.register_event_schema(file)
+            with suppress(SchemaRegistryException):  # known from the hub before this one, in the same server
+                events.register_event_schema(file)
 
     def hear(self, event: Event) -> None:
         """Called for each event of the hub, in order, by another thread."""
