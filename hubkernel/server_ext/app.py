@@ -209,6 +209,7 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
             self.serverapp.stop()
             return
         self._ended, ending = True, self._owned
+        await serving.stop(self)
         if ending is not None:
             await serving.stop(self)
             await self.run(self._end_hub, ending)
