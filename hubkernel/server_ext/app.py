@@ -211,7 +211,6 @@ class HubKernelApp(ExtensionApp):  # type: ignore[misc]
         self._ended, ending = True, self._owned
         await serving.stop(self)
         if ending is not None:
-            await serving.stop(self)
             await self.run(self._end_hub, ending)
             await self._end_broadcast()
             ending.lock.release()
