@@ -17,6 +17,7 @@ from hubkernel.hub.commands import CommandDefinition, HiddenCommands, HubCommand
 from hubkernel.hub.events import EventBus
 from hubkernel.hub.launching import Launcher, origin
 from hubkernel.hub.loop import LoopThread
+from hubkernel.hub.schedule import get_schedule
 from hubkernel.jobs.models import JobRecord, plain
 
 SOURCES = [
@@ -139,6 +140,10 @@ class FakeServer:
             """What the hub has."""
             return {"source": {"total": 2}}
 
+        def sch() -> str:
+            """The timers of the hub."""
+            return get_schedule(self.loop)
+
         def setconf(name: str, value: Any) -> dict[str, Any]:
             """Change a setting."""
             if name == "nothing":
@@ -179,6 +184,7 @@ class FakeServer:
         )
         self.extra_commands.update(
             sources=untracked(sources),
+            sch=untracked(sch),
             builds=untracked(builds),
             search=untracked(search),
             build_config_info=untracked(build_config_info),

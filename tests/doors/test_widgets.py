@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import threading
 
 from hubkernel.api import LocalHub
@@ -47,4 +49,21 @@ def test_the_dashboard_shows_new_jobs_by_itself(api: LocalHub, server: FakeServe
     job.wait(5)
     board.refresh()
     assert board.running.children == ()
+    board.close()
+
+
+def test_the_dashboard_shows_timers_as_the_hub_renders_them(api: LocalHub, server: FakeServer) -> None:
+    def nightly(source: str, force: bool = False) -> None: ...
+
+    async def soon() -> asyncio.TimerHandle:
+        return server.loop.call_later(90_061, functools.partial(nightly, "<x>", force=True))
+
+    timer = asyncio.run_coroutine_threadsafe(soon(), server.loop).result(5)
+    board = Dashboard(api)
+    assert "nightly(&#x27;&lt;x&gt;&#x27;, force=True) {run in 1 day(s) 01h:01m:" in board.timers.value
+    server.loop.call_soon_threadsafe(timer.cancel)
+    wait = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
+    wait.result(5)
+    board.refresh()
+    assert "nightly" not in board.timers.value
     board.close()
