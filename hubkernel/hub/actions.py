@@ -347,6 +347,14 @@ class HubActions:
         self.server.add_api_endpoint(endpoint_name, command_name, method, suffix=suffix, force_bodyargs=force_bodyargs)
 
 
+def launched(record: JobRecord) -> dict[str, Any]:
+    """A command that was accepted just now: ``{"cmd", "started_at", "id", "is_done": false}``; the command ``command``
+    tells the rest.
+    """
+    started = record.started or record.created
+    return {"cmd": record.command or record.name, "started_at": started, "id": record.id, "is_done": False}
+
+
 def command_info(record: JobRecord) -> dict[str, Any]:
     """A job as a launched command: ``{"id", "cmd", "started_at", "is_done"}`` and, once done, ``failed``,
     ``finished_at``, ``duration`` and ``results``.

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from tornado import web
 
 from hubkernel.handles import JobHandle
-from hubkernel.hub.actions import command_info
+from hubkernel.hub.actions import launched
 from hubkernel.hub.commands import BadArgumentsError
 from hubkernel.hub.openapi import openapi
 from hubkernel.hub.parameters import convert, from_query, names_of, takes_any_name
@@ -19,7 +19,6 @@ from hubkernel.server_ext.rest import RestHandler
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
 
-LAUNCHED = ("cmd", "started_at", "id")
 NOT_FOR_COMMANDS = ("token", "_xsrf", "no_track_activity")
 """Names in a query that belong to the server."""
 
@@ -42,7 +41,7 @@ class EndpointHandler(RestHandler):
         value = await self.run(self.hub.call, verb.command.name, **self._arguments(verb, in_path))
         if isinstance(value, JobHandle):
             self.set_header("Location", f"{self.base_url}hubkernel/api/jobs/{value.id}")
-            value = launched(value)
+            value = launched(value.record)
         self.reply({"result": value, "status": "ok"})
 
     def _find(self) -> tuple[Route, str | None]:
@@ -90,12 +89,6 @@ class EndpointHandler(RestHandler):
         sent = self.request.query_arguments
         names = [name for name in sent if name in own or (others and name not in NOT_FOR_COMMANDS)]
         return {name: self.get_query_arguments(name, strip=False) for name in names}
-
-
-def launched(job: JobHandle) -> dict[str, Any]:
-    """A job as it was launched: ``{"cmd", "started_at", "id", "is_done": false}``; ``command/<id>`` tells the rest."""
-    info = command_info(job.record)
-    return {**{name: info[name] for name in LAUNCHED}, "is_done": False}
 
 
 class RootHandler(RestHandler):

@@ -11,6 +11,7 @@ from hubkernel.compat.studio import shapes
 from hubkernel.compat.studio.base import StudioHandler
 from hubkernel.compat.studio.errors import RequestError
 from hubkernel.compat.studio.shell import LEAST
+from hubkernel.hub.actions import launched
 from hubkernel.hub.commands import BadArgumentsError
 from hubkernel.hub.parameters import convert, from_query, names_of
 from hubkernel.hub.routes import Verb
@@ -45,7 +46,7 @@ class EndpointHandler(StudioHandler):
         given = self._from_query(verb) if method == "get" else self.body()
         value = await self.context.call(self.identity, name, (), {**given, **in_path})
         if isinstance(value, JobHandle):
-            value = shapes.launched(value.record)
+            value = launched(value.record)
         elif name in shapes.RESULTS:
             value = shapes.RESULTS[name](value, self.identity.role)
         self.send(value)

@@ -12,7 +12,6 @@ from typing import Any
 from hubkernel.hub.commands import Role
 from hubkernel.hub.config import known_names
 from hubkernel.hub.events import Event
-from hubkernel.jobs.models import JobRecord
 
 OPS = {"insert": "insert_one", "update": "update_one", "replace": "replace_one", "delete": "remove"}
 ENTITIES = ("source", "master", "build", "build_config", "data_plugin", "api", "config", "command")
@@ -80,12 +79,6 @@ def is_alert(message: Mapping[str, Any] | None) -> bool:
     """Whether it says that the hub ends."""
     text = str((message or {}).get("data", {}).get("msg", ""))
     return text.startswith("{") and '"type": "alert"' in text
-
-
-def launched(record: JobRecord) -> dict[str, Any]:
-    """A command that was accepted just now."""
-    started = record.started or record.created
-    return {"cmd": record.command or record.name, "started_at": started, "id": record.id, "is_done": False}
 
 
 def command(info: Mapping[str, Any]) -> dict[str, Any]:
