@@ -135,7 +135,7 @@ async function run(text) {
 function offerToCancel(id) {
   question = id;
   prompt.firstElementChild.textContent = `Cancel job ${id}? y/n`;
-  prompt.lastElementChild.textContent = "Answer";
+  prompt.lastElementChild.textContent = `Cancel job ${id}, yes or no`;
   line.value = "";
 }
 
