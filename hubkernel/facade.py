@@ -5,14 +5,18 @@ Everything here goes through :class:`~hubkernel.api.HubAPI`, so it is the same f
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubkernel.api import CommandInfo, HubAPI, JobHandle
 from hubkernel.hub.names import hint
 
 if TYPE_CHECKING:
+    from IPython.display import IFrame
     from pandas import DataFrame
 
 PAGE = 1000
@@ -74,6 +78,12 @@ class Hub:
         """Ask a job to end; False if there was nothing to cancel."""
         return self.api.cancel(id)
 
+    def terminal(self, height: int = 500) -> IFrame:
+        """The terminal of the Jupyter server around this kernel, which needs the extension; ``height`` in pixels."""
+        from IPython.display import IFrame
+
+        return IFrame(f"{_server_prefix()}hubkernel/terminal", "100%", height)
+
     def docs(self, collection: str, /, filter: Mapping[str, Any] | None = None) -> Docs:
         """The documents of a source or a build, fetched as they are used. Raises an error that names those that there
         are if there is none of that name.
@@ -95,6 +105,17 @@ class Hub:
     def __repr__(self) -> str:
         api = self.api
         return f"<Hub {api.home} ({api.placement}), {len(api.commands())} commands>"
+
+
+def _server_prefix() -> str:
+    """The base url of the Jupyter server that started this process, as far as that can be known."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    note = Path(jupyter_runtime_dir(), f"jpserver-{os.environ.get('JPY_PARENT_PID')}.json")
+    try:
+        return str(json.loads(note.read_text("utf-8"))["base_url"])
+    except (OSError, ValueError, KeyError):
+        return os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/")
 
 
 def proxy(hub: Hub, info: CommandInfo) -> Callable[..., Any]:

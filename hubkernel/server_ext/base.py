@@ -62,6 +62,7 @@ class HubAccess:
     settings: dict[str, Any]
     request: Any
     current_user: Any
+    _finished: bool
     hub: HubAPI
     """The hub in the name of who asks; there from :meth:`prepare` on."""
     hub_role: Role
@@ -79,14 +80,19 @@ class HubAccess:
     async def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Called by tornado before each request: nobody who is not known gets further than this."""
         await super().prepare(*args, **kwargs)  # type: ignore[misc]
-        if self.request.method == "OPTIONS":
+        if self.request.method == "OPTIONS" or self._finished:
             return
         if self.current_user is None:
-            raise web.HTTPError(403, "a token is needed: hubkernel url shows it")
+            self.refuse_nobody()
+            return
         if len(self.request.body or b"") > MAX_BODY:
             raise web.HTTPError(413, f"the body is {len(self.request.body):,} bytes; the limit is {MAX_BODY:,}")
         self.hub_role = await role_of(self)
         self.hub = (await self.app.hub()).as_(**_named(caller_of(self, self.hub_role)))
+
+    def refuse_nobody(self) -> None:
+        """Called for requests of nobody who is known. Raises 403; a page may answer otherwise."""
+        raise web.HTTPError(403, "a token is needed: hubkernel url shows it")
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something that may block, in a thread."""

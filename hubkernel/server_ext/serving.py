@@ -13,7 +13,7 @@ from hubkernel.server_ext.dataupload import FileUploadHandler, FormUploadHandler
 from hubkernel.server_ext.endpoints import EndpointHandler, OpenApiHandler, RootHandler
 from hubkernel.server_ext.logs import LogHandler, LogsHandler
 from hubkernel.server_ext.rest import RestHandler, rest_of
-from hubkernel.server_ext.terminal import ShellHandler
+from hubkernel.server_ext.terminal import STATIC, ShellHandler, TerminalFiles, TerminalHandler
 from hubkernel.server_ext.watch import Watch
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ class MetricsHandler(RestHandler):
         self.finish(text, set_content_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
-HANDLERS: list[tuple[str, Any]] = [
+HANDLERS: list[tuple[Any, ...]] = [
     (rf"{API}/?", RootHandler),
     (rf"{API}/openapi\.json", OpenApiHandler),
     (rf"{API}/metrics", MetricsHandler),
     (rf"{API}/shell", ShellHandler),
+    ("/hubkernel/terminal", TerminalHandler),
+    (r"/hubkernel/terminal/(.+)", TerminalFiles, {"path": str(STATIC)}),
     (rf"{API}/logs/?(.*)", LogsHandler),
     (rf"{API}/log/(.+)", LogHandler),
     (rf"{API}/dataupload/(?P<name>[^/]+)", FormUploadHandler),

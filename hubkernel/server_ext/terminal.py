@@ -1,4 +1,5 @@
-"""The terminal in the browser: a line of commands comes in, and what is shown goes to its own user, as events.
+"""The terminal in the browser: its page, which speaks the protocol of the hub, and ``PUT shell`` for others. There a
+line of commands comes in, and what is shown goes to its own user, as events.
 
 Nothing is evaluated, for nobody: a line is commands with literal arguments, and each runs with its user's role.
 """
@@ -8,17 +9,63 @@ from __future__ import annotations
 import asyncio
 import logging
 import pprint
+from pathlib import Path
 from typing import Any
 
+from jupyter_server.base.handlers import FileFindHandler, JupyterHandler
+from jupyter_server.extension.handler import ExtensionHandlerMixin
 from tornado import web
 
 from hubkernel.handles import JobHandle
 from hubkernel.hub.actions import command_info
 from hubkernel.hub.commands import CommandError
 from hubkernel.hub.syntax import CommandSyntaxError
+from hubkernel.server_ext.base import HubAccess
 from hubkernel.server_ext.rest import RestHandler
 
 log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).with_name("static")
+PAGE = Path(__file__).with_name("terminal.html")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+class TerminalHandler(HubAccess, ExtensionHandlerMixin, JupyterHandler):  # type: ignore[misc]
+    """The page. It is the same for everybody and everywhere: all that it shows it asks the hub for."""
+
+    @property
+    def content_security_policy(self) -> str:
+        return POLICY
+
+    def refuse_nobody(self) -> None:
+        """A Jupyter server has a page to log in; that of an owner process takes no token that anybody has."""
+        if self.app.duty is not None:
+            super().refuse_nobody()
+        web.authenticated(lambda _handler: None)(self)
+
+    async def get(self) -> None:
+        about = await self.run(self.hub.about)
+        if "terminal" not in about["features"]:
+            raise web.HTTPError(404, "this hub does not have the feature 'terminal'")
+        self.xsrf_token  # noqa: B018 - sets the cookie that the page needs where cookies say who asks
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(PAGE.read_bytes())
+
+    def reply(self, value: Any, status: int = 200) -> None:
+        """Called for errors only: people read this."""
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{value['error']}\n")
+
+
+class TerminalFiles(FileFindHandler):  # type: ignore[misc]
+    """Code and style of the page: for everybody, since a browser that has a token does not send it along here."""
+
+    _static_paths: dict[str, str] = {}  # not shared: other extensions may have files of the same names
 
 
 class ShellHandler(RestHandler):

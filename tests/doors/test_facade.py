@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,17 @@ def test_without_pandas_the_error_says_what_to_install(hub: Hub, monkeypatch: py
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         hub.docs("hpo_terms").to_pandas()
+
+
+def test_the_terminal_is_that_of_the_server_around_the_kernel(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JPY_PARENT_PID", "4711")
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    assert hub.terminal().src == "/hubkernel/terminal"
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
+    assert hub.terminal().src == "/user/ann/hubkernel/terminal"
+    (tmp_path / "jpserver-4711.json").write_text('{"base_url": "/lab/"}')
+    frame = hub.terminal(height=300)
+    assert (frame.src, frame.height) == ("/lab/hubkernel/terminal", 300)

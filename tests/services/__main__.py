@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.services import ServiceMissingError, elasticsearch, mongod, npm, openssh
+from tests.services import ServiceMissingError, browser, elasticsearch, mongod, npm, openssh
 
 PROBES: dict[str, Callable[[], str]] = {
     "mongod": mongod.probe,
     "elasticsearch": elasticsearch.probe,
     "openssh": openssh.probe,
     "sockjs-client": npm.probe,
+    "chromium": browser.probe,
 }
 
 

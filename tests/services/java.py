@@ -9,11 +9,10 @@ import subprocess
 from pathlib import Path
 
 from tests.services import ServiceMissingError
-from tests.services.fetch import cache_folder, locked
+from tests.services.apt import install
 
 OLDEST = 17
 PACKAGES = ("openjdk-17-jdk-headless", "default-jdk-headless")
-INSTALL_SECONDS = 300
 
 
 def find() -> Path:
@@ -47,22 +46,7 @@ def _version(folder: Path) -> int:
 
 
 def _installed() -> Path | None:
-    """Through apt, if this is root on Debian: the first of the packages that there is."""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        return None
-    with locked(cache_folder() / "apt.lock"):
-        _apt(apt, "update")
-        for package in PACKAGES:
-            if _apt(apt, "install", "--yes", "--no-install-recommends", package):
-                break
-        return _found()
-
-
-def _apt(*command: str) -> bool:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    for package in PACKAGES:
+        if install(package):
+            break
+    return _found()

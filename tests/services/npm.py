@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.services import ServiceMissingError, fetch
+from tests.services.apt import install
 
 SOCKJS = Path(__file__).parents[1] / "compat" / "studio" / "client"
 
@@ -15,7 +16,7 @@ SOCKJS = Path(__file__).parents[1] / "compat" / "studio" / "client"
 def node() -> str:
     """The program; raises :class:`ServiceMissingError`."""
     for name in ("node", "npm"):
-        if shutil.which(name) is None:
+        if shutil.which(name) is None and not (install("nodejs", "npm") and shutil.which(name)):
             raise ServiceMissingError(f"no {name}: put Node.js 20 or newer on PATH")
     return str(shutil.which("node"))
 

@@ -11,6 +11,7 @@ from hubkernel.hub.openapi_fixed import FIXED
 from hubkernel.server_ext.endpoints import EndpointHandler
 from hubkernel.server_ext.handlers import CallHandler
 from hubkernel.server_ext.readonly import ReadOnly
+from hubkernel.server_ext.terminal import TerminalFiles, TerminalHandler
 from tests.server_ext.rest.served import Served
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -19,7 +20,7 @@ API = "/hubkernel/api"
 
 def handlers(served: Served) -> dict[str, type]:
     found = {pattern.removeprefix(API): handler for pattern, handler, *_ in served.app.handlers}
-    special = (EndpointHandler, CallHandler, ReadOnly)
+    special = (EndpointHandler, CallHandler, ReadOnly, TerminalHandler, TerminalFiles)
     return {pattern: handler for pattern, handler in found.items() if not issubclass(handler, special)}
 
 
