@@ -78,11 +78,11 @@ def follow(job: JobHandle, screen: Screen, seconds: float | None = None) -> None
 
 
 def _interrupted(job: JobHandle, screen: Screen) -> None:
-    screen.say(
-        f"Stopped waiting; job {job.id} goes on. Interrupt again within {GRACE:.0f} s to cancel it, "
-        f"or later: hub.cancel({job.id})"
-    )
-    try:
+    try:  # around the message too: who reads it may interrupt before it is all written
+        screen.say(
+            f"Stopped waiting; job {job.id} goes on. Interrupt again within {GRACE:.0f} s to cancel it, "
+            f"or later: hub.cancel({job.id})"
+        )
         follow(job, screen, GRACE)
     except KeyboardInterrupt:
         cancel(job, screen)

@@ -169,6 +169,28 @@ def test_a_second_interrupt_cancels_the_job_and_the_hub_lives_on(
     assert run(shell, "%hub later 1") == 2
 
 
+def test_a_second_interrupt_that_comes_with_the_message_cancels_the_job_too(
+    shell: Any,
+    server: FakeServer,
+    interrupt_when_it_waits: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    interrupt_when_it_waits += ["once"]
+    say = live.PlainScreen.say
+
+    def saying(self: live.PlainScreen, text: str) -> None:
+        say(self, text)
+        if "Stopped waiting" in text:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(live.PlainScreen, "say", saying)
+    with pytest.raises(JobFailedError, match="was cancelled"):
+        run(shell, "%hub dump x")
+    assert server.jobs.records[1].state == "cancelled"
+    assert "Cancelling job 1" in capsys.readouterr().out
+
+
 # ----------------------------------------------------------------------------------------------------------- completion
 
 
