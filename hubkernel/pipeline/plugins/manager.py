@@ -17,6 +17,7 @@ from hubkernel.pipeline.plugins.errors import ManifestError, PluginError, Proble
 from hubkernel.pipeline.plugins.loader import forget, load_function
 from hubkernel.pipeline.plugins.models import Manifest, UploaderSection
 from hubkernel.pipeline.plugins.reader import find_manifest, read_manifest
+from hubkernel.pipeline.plugins.specs import DumperSpec, UploaderSpec, dumper_of, uploader_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,18 @@ class Plugin:
     def uploaders(self) -> dict[str, UploaderSection]:
         """Uploaders by collection name."""
         return {section.name or self.name: section for section in self.manifest.all_uploaders}
+
+    @property
+    def dumper(self) -> DumperSpec | None:
+        """What the hub knows of its dumper; None for a source whose collections are filled in another way."""
+        return dumper_of(self.name, self.name, self.manifest.dumper)
+
+    @property
+    def specs(self) -> dict[str, UploaderSpec]:
+        """What the hub knows of its uploaders, by collection name."""
+        sections = self.manifest.all_uploaders
+        specs = [uploader_of(self.name, section, self.manifest.metadata) for section in sections]
+        return {spec.name: spec for spec in specs}
 
     @property
     def metadata(self) -> dict[str, Any]:
