@@ -18,7 +18,7 @@ from hubkernel.pipeline.dump.dumpers.base import Surroundings
 from hubkernel.pipeline.dump.fetch import Policy
 from hubkernel.pipeline.dump.staging import set_aside
 from hubkernel.pipeline.dump.work import Item, Work, build, state_of
-from hubkernel.pipeline.plugins import PluginManager
+from hubkernel.pipeline.plugins import Plugin, PluginManager
 from hubkernel.pipeline.plugins.specs import DumperSpec
 from hubkernel.store import open_state
 
@@ -176,6 +176,16 @@ def fetch(worker: Any, remote: RemoteFile, folder: str, policy: Policy) -> Relea
     return file
 
 
+class ClassPlugin(Plugin):
+    """A plugin whose dumper is the class ``Mine`` in ``dumper.py``."""
+
+    known: dict[str, Any] = {}
+
+    @property
+    def dumper(self) -> DumperSpec:
+        return DumperSpec(self.name, self.name, target="dumper:Mine", **self.known)
+
+
 class Bench:
     """Managers over a folder; commands run to their end, outside of any job."""
 
@@ -199,6 +209,16 @@ class Bench:
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "parser.py").write_text("def load_data(folder):\n    yield {'_id': '1'}\n\n" + code)
         self.plugins.load(folder)
+        return folder
+
+    def classes(self, name: str, code: str, **known: Any) -> Path:
+        """A plugin with the class ``Mine``; ``known`` is what the hub knows of it, as in :class:`DumperSpec`."""
+        folder = self.context.plugins / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "dumper.py").write_text("from hubkernel.pipeline.dump.dumpers import *\n" + code)
+        plugin = ClassPlugin(name, folder, None, folder / "__init__.py")  # type: ignore[arg-type]
+        plugin.known = known
+        self.plugins.plugins[name] = plugin
         return folder
 
     def dump(self, name: str, **kwargs: Any) -> str:
