@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -38,7 +39,18 @@ from hubkernel.pipeline.dump.transfer import (
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Policy", "download", "full_disk_explained", "local_path", "probe", "safe_name", "shown", "sync_folder"]
+__all__ = [
+    "HttpPolicy",
+    "Policy",
+    "download",
+    "full_disk_explained",
+    "local_path",
+    "name_in",
+    "probe",
+    "safe_name",
+    "shown",
+    "sync_folder",
+]
 
 T = TypeVar("T")
 
@@ -136,12 +148,25 @@ def _copy(worker: Worker, remote: RemoteFile, part: Path) -> str:
 # --- http(s):// -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class HttpPolicy(Policy):
+    """What a dumper says of its server besides."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    verify: bool = True
+    """Whether the server's certificate is looked at."""
+    final: frozenset[int] = frozenset()
+    """Answers that are not tried again."""
+
+
 def _client(policy: Policy) -> httpx.AsyncClient:
     import httpx
 
     timeout = httpx.Timeout(policy.timeout, connect=policy.connect_timeout)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "hubkernel"}
-    return httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers, auth=_login(policy.logins))
+    special = policy if isinstance(policy, HttpPolicy) else HttpPolicy()
+    headers = {"Accept-Encoding": "identity", "User-Agent": "hubkernel", **special.headers}
+    login = _login(policy.logins)
+    return httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers, auth=login, verify=special.verify)
 
 
 def _login(logins: Mapping[str, str]) -> Callable[[httpx.Request], httpx.Request]:
@@ -163,9 +188,9 @@ async def _http_file(url: str, policy: Policy) -> RemoteFile:
     async def look() -> RemoteFile:
         response = await client.head(url)
         if response.status_code not in _NO_HEAD:
-            return _described(url, _checked(response, url))
+            return _described(url, _checked(response, url, policy))
         async with client.stream("GET", url) as response:
-            return _described(url, _checked(response, url))
+            return _described(url, _checked(response, url, policy))
 
     async with _client(policy) as client:
         return await _patiently(look, url, policy, lambda: 0)
@@ -188,7 +213,12 @@ def _name(url: str, disposition: str | None) -> str:
     message = Message()
     message["content-disposition"] = disposition or ""
     given = message.get_filename()
-    return safe_name(given or unquote(PurePosixPath(urlsplit(url).path).name))
+    return safe_name(given) if given else name_in(url)
+
+
+def name_in(url: str) -> str:
+    """The file name that an url ends with."""
+    return safe_name(unquote(PurePosixPath(urlsplit(url).path).name))
 
 
 def _date(text: str | None) -> datetime | None:
@@ -198,12 +228,13 @@ def _date(text: str | None) -> datetime | None:
         return None
 
 
-def _checked(response: httpx.Response, url: str) -> httpx.Response:
+def _checked(response: httpx.Response, url: str, policy: Policy) -> httpx.Response:
     if response.is_success:
         return response
     message = f"HTTP {response.status_code} for {shown(url)}"
-    if response.status_code not in _RETRIED:
-        raise FetchError(message)
+    final = policy.final if isinstance(policy, HttpPolicy) else ()
+    if response.status_code not in _RETRIED or response.status_code in final:
+        raise FetchError(message, response.status_code)
     after = response.headers.get("retry-after", "")
     raise Retry(message, float(after) if after.isdigit() else None)
 
@@ -247,7 +278,7 @@ class _Download:
             if response.status_code == 416:
                 self.part.unlink()
                 raise Retry(f"{shown(self.remote.url)}: the server cannot go on at byte {have}", 0)
-            _checked(response, self.remote.url)
+            _checked(response, self.remote.url, self.policy)
             start = have if self._goes_on(response, have) else 0
             return await self._receive(response, start)
 

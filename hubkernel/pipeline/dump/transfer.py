@@ -58,6 +58,10 @@ class Retry(Exception):  # noqa: N818 - a signal, handled by Patience
         self.wait = wait
 
 
+class Damaged(Retry):
+    """What came is not what was announced: the next try begins anew."""
+
+
 class Patience:
     """Counts the tries of one thing; one that brought a MiB more (``gained``, in bytes) does not count."""
 
@@ -201,7 +205,7 @@ def transfer(worker: Worker, origin: Origin, target: Path, policy: Policy) -> Re
     """Download to ``target``, by as many tries as it takes. Raises :class:`FetchError`.
 
     Goes on in a ``.part`` that an earlier try, or an earlier process, left for this very file (same size, ETag, date);
-    a file that changes meanwhile is begun anew.
+    a file that changes meanwhile is begun anew. For a ``.part`` without a note the caller vouches.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part, note = target.with_name(target.name + PART), target.with_name(target.name + NOTE)
@@ -215,17 +219,24 @@ def transfer(worker: Worker, origin: Origin, target: Path, policy: Policy) -> Re
 
 
 def _once(worker: Worker, origin: Origin, part: Path, note: Path) -> tuple[RemoteFile, str]:
+    try:
+        return _one_try(worker, origin, part, note)
+    except Damaged:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _one_try(worker: Worker, origin: Origin, part: Path, note: Path) -> tuple[RemoteFile, str]:
     remote = origin.look()
-    start = size_of(part) if describes(note, remote) else 0
+    start = size_of(part) if remote.validator() and (not note.exists() or describes(note, remote)) else 0
     if remote.size is not None and start > remote.size:
         start = 0
     note.write_text(remote.model_dump_json(), "utf-8")
     writer = _receive(worker, origin, remote, part, start)
     _check_size(remote, part)
-    _check_hash(origin, remote, part, writer)
+    _check_hash(origin, remote, writer)
     if _differ(remote, origin.look()):
-        part.unlink()
-        raise Retry(f"{shown(remote.url)}: changed while it was downloaded")
+        raise Damaged(f"{shown(remote.url)}: changed while it was downloaded")
     return remote, writer.sha256()
 
 
@@ -247,17 +258,15 @@ def _check_size(remote: RemoteFile, part: Path) -> None:
     if remote.size is None or received == remote.size:
         return
     if received > remote.size:
-        part.unlink()
-        raise Retry(f"{shown(remote.url)}: {received:,} bytes came, {remote.size:,} were announced")
+        raise Damaged(f"{shown(remote.url)}: {received:,} bytes came, {remote.size:,} were announced")
     raise Retry(f"{shown(remote.url)}: truncated download, {received:,} of {remote.size:,} bytes")
 
 
-def _check_hash(origin: Origin, remote: RemoteFile, part: Path, writer: PartWriter) -> None:
+def _check_hash(origin: Origin, remote: RemoteFile, writer: PartWriter) -> None:
     kind, expected = origin.checksum(remote) or ("sha256", writer.sha256())
     found = writer.hashes[kind].hexdigest()
     if found != expected.lower():
-        part.unlink()
-        raise Retry(f"{shown(remote.url)}: {kind} is {found}, the server says {expected}")
+        raise Damaged(f"{shown(remote.url)}: {kind} is {found}, the server says {expected}")
 
 
 def _differ(before: RemoteFile, after: RemoteFile) -> bool:
