@@ -20,6 +20,7 @@ _PLACES = {
     "FTPDumper": "ftp",
     "LastModifiedFTPDumper": "ftp",
     "S3Dumper": "s3",
+    "GitDumper": "git",
 }
 """Module of each class; imported when it is asked for, since some need much."""
 

@@ -17,6 +17,7 @@ PROTOCOLS: dict[str, str] = {
     "ftp": f"{_HERE}.ftp:LastModifiedFTPDumper",
     "ftps": f"{_HERE}.ftp:LastModifiedFTPDumper",
     "s3": f"{_HERE}.s3:S3Dumper",
+    **dict.fromkeys(("git+https", "git+http", "git+ssh", "git+file", "git"), f"{_HERE}.git:GitDumper"),
 }
 """``module:Class`` by scheme. A scheme that begins with ``docker`` is ``docker``'s."""
 
