@@ -17,6 +17,10 @@ _PLACES = {
     "FilesystemDumper": "files",
     "ManualDumper": "files",
     "DummyDumper": "files",
+    "FTPDumper": "ftp",
+    "LastModifiedFTPDumper": "ftp",
+    "S3Dumper": "s3",
+    "GitDumper": "git",
 }
 """Module of each class; imported when it is asked for, since some need much."""
 

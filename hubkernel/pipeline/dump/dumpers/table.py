@@ -14,6 +14,10 @@ PROTOCOLS: dict[str, str] = {
     "http": f"{_HERE}.http:LastModifiedHTTPDumper",
     "https": f"{_HERE}.http:LastModifiedHTTPDumper",
     "file": f"{_HERE}.files:FileDumper",
+    "ftp": f"{_HERE}.ftp:LastModifiedFTPDumper",
+    "ftps": f"{_HERE}.ftp:LastModifiedFTPDumper",
+    "s3": f"{_HERE}.s3:S3Dumper",
+    **dict.fromkeys(("git+https", "git+http", "git+ssh", "git+file", "git"), f"{_HERE}.git:GitDumper"),
 }
 """``module:Class`` by scheme. A scheme that begins with ``docker`` is ``docker``'s."""
 
