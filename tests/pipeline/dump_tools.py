@@ -19,6 +19,7 @@ from hubkernel.pipeline.dump.fetch import Policy
 from hubkernel.pipeline.dump.staging import set_aside
 from hubkernel.pipeline.dump.work import Item, Work, build, state_of
 from hubkernel.pipeline.plugins import Plugin, PluginManager
+from hubkernel.pipeline.plugins.discovery import Classes
 from hubkernel.pipeline.plugins.specs import DumperSpec
 from hubkernel.store import open_state
 
@@ -176,16 +177,6 @@ def fetch(worker: Any, remote: RemoteFile, folder: str, policy: Policy) -> Relea
     return file
 
 
-class ClassPlugin(Plugin):
-    """A plugin whose dumper is the class ``Mine`` in ``dumper.py``."""
-
-    known: dict[str, Any] = {}
-
-    @property
-    def dumper(self) -> DumperSpec:
-        return DumperSpec(self.name, self.name, target="dumper:Mine", **self.known)
-
-
 class Bench:
     """Managers over a folder; commands run to their end, outside of any job."""
 
@@ -216,9 +207,8 @@ class Bench:
         folder = self.context.plugins / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "dumper.py").write_text("from hubkernel.pipeline.dump.dumpers import *\n" + code)
-        plugin = ClassPlugin(name, folder, None, folder / "__init__.py")  # type: ignore[arg-type]
-        plugin.known = known
-        self.plugins.plugins[name] = plugin
+        spec = DumperSpec(name, name, target="dumper:Mine", **known)
+        self.plugins.plugins[name] = Plugin(name, folder, None, folder / "dumper.py", classes=Classes([spec]))
         return folder
 
     def dump(self, name: str, **kwargs: Any) -> str:

@@ -420,7 +420,7 @@ def test_dataload_c46_schedule_of_a_class(bench: Bench, data: Path) -> None:
     bench.classes("src", code, schedule="* * * * * */10")
     bench.classes("bad", code, schedule="every day")
     assert bench.manager.schedules() == {"src": "* * * * * */10"}
-    bench.manager.overrides = lambda source: {"SCHEDULE": "0 3 * * *"} if source == "bad" else {}
+    bench.plugins["bad"].set("SCHEDULE", "0 3 * * *")
     assert bench.manager.schedules() == {"src": "* * * * * */10", "bad": "0 3 * * *"}
 
 
@@ -496,7 +496,8 @@ def test_arguments_of_dump_go_to_the_list(bench: Bench, data: Path) -> None:
 
 def test_overrides_of_one_source(bench: Bench, data: Path) -> None:
     copied(bench, data)
-    bench.manager.overrides = lambda source: {"LABEL": "9", "AUTO_UPLOAD": False}
+    bench.plugins["src"].set("LABEL", "9")
+    bench.plugins["src"].set("AUTO_UPLOAD", False)
     assert bench.dump("src") == "9" and "pending" not in bench.doc("src")
 
 
