@@ -490,8 +490,11 @@ def test_arguments_of_dump_go_to_the_list(bench: Bench, data: Path) -> None:
     assert bench.dump("src", version="7") == "7"
     with pytest.raises(DumpError, match=r"the dumper of src takes no 'verson': did you mean 'version'\?"):
         bench.dump("src", verson="7")
-    with pytest.raises(DumpError, match=r"dump takes no 'forse': did you mean 'force'\?"):
+    with pytest.raises(ValueError, match=r"^dump takes no 'forse': did you mean 'force'\?$"):
         bench.dump("src", forse=True)
+    bench.plugin("plain", data.as_uri())
+    with pytest.raises(ValueError, match=r"^dump takes no 'version' for plain$"):
+        bench.dump("plain", version="7")
 
 
 def test_overrides_of_one_source(bench: Bench, data: Path) -> None:

@@ -177,22 +177,23 @@ def _holds(folder: Path, release: Release) -> bool:
     return all(sha256_of(folder / name) == digest for name, digest in hashes.items())
 
 
-def adopt(worker: Worker, source: str, folder: str) -> Release:
-    """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`."""
-    path = Path(folder)
-    there = Release.read(path)
+def adopt(source: str, folder: Path) -> Release:
+    """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`.
+
+    Nothing is read: in place of their hashes its files have size and date.
+    """
+    there = Release.read(folder)
     if there is not None:
         return there
-    names = files_in(path) if path.is_dir() else []
-    if not names:
-        raise DumpError(f"{folder} is empty: put the data of {source} there first")
     files = []
-    for number, name in enumerate(names):
-        worker.progress(number, len(names), name)
-        file = path / name
-        files.append(ReleaseFile(url=file.as_uri(), name=name, size=file.stat().st_size, sha256=sha256_of(file)))
-    release = Release(source=source, release=path.name, created=datetime.now(UTC), files=files)
-    release.write(path)
+    for name in files_in(folder):
+        file, stat = folder / name, (folder / name).stat()
+        mark = f"stat:{stat.st_size}-{stat.st_mtime_ns}"
+        files.append(ReleaseFile(url=file.as_uri(), name=name, size=stat.st_size, sha256=mark))
+    if not files:
+        raise DumpError(f"{folder} is empty: put the data of {source} there first")
+    release = Release(source=source, release=folder.name, created=datetime.now(UTC), files=files)
+    release.write(folder)
     return release
 
 
