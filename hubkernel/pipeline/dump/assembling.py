@@ -212,7 +212,7 @@ def again(worker: Worker, work: Work, release: Release) -> Listing:
         kept={},
         state=state_of(dumper),
         uncompress=bool(dumper.UNCOMPRESS),
-        archive=bool(dumper.archive and dumper.ARCHIVE),
+        archive=bool(dumper.archive),
         auto_upload=bool(dumper.AUTO_UPLOAD),
     )
 

@@ -73,7 +73,7 @@ def _listing(work: Work, dumper: BaseDumper, refused: Mapping[str, str]) -> List
         by_content=dumper.BY_CONTENT,
         named_by_date=dumper.SUFFIX_ATTR != "release",
         keep_label=dumper.MANUAL,
-        archive=bool(dumper.archive and dumper.ARCHIVE),
+        archive=bool(dumper.archive),
         auto_upload=bool(dumper.AUTO_UPLOAD),
         max_parallel=dumper.MAX_PARALLEL_DUMP,
         pause=float(dumper.SLEEP_BETWEEN_DOWNLOAD or 0),

@@ -98,12 +98,8 @@ class _Handler(logging.Handler):
 def build(worker: Worker, work: Work, state: bytes | None = None) -> BaseDumper:
     """The dumper, with the attributes it had when it listed the files. Raises :class:`DumpError`."""
     kind = class_of(work)
-    try:
-        dumper = kind(src_name=work.spec.source)
-    except TypeError:
-        dumper = kind()  # a plugin's own constructor takes what it wants
-    except Exception as error:
-        raise failed(work, f"{kind.__name__}()", error) from error
+    given = {"src_name": work.spec.source} if takes(kind, "src_name") else {}
+    dumper: BaseDumper = call(work, f"{kind.__name__}()", kind, **given)
     dumper.src_name = dumper.src_name or work.spec.source
     vars(dumper).update(pickle.loads(state) if state else {})
     dumper.surroundings = replace(work.surroundings, worker=worker)
@@ -111,6 +107,7 @@ def build(worker: Worker, work: Work, state: bytes | None = None) -> BaseDumper:
     for name, value in work.surroundings.settings.items():
         if name.isupper():
             setattr(dumper, name, value)
+    dumper.archive = work.surroundings.settings.get("ARCHIVE", dumper.archive)
     dumper.logger = logging.Logger(f"hubkernel.dump.{work.spec.source}", logging.INFO)
     dumper.logger.addHandler(_Handler(worker))
     return dumper
