@@ -163,7 +163,8 @@ def find(url: str, ref: str | None = None, patient: Patient | None = None) -> Ch
     if ref == "HEAD":
         ref = None
     lines = _git(patient, url, "ls-remote", "--symref", "--", url).splitlines()
-    found = dict(reversed(line.split("\t", 1)) for line in lines if not line.startswith("ref: "))
+    rows = (line.split("\t", 1) for line in lines if not line.startswith("ref: "))
+    found = {name: commit for commit, name in rows}
     if ref is None:
         ref = _default_branch(url, lines, found)
     for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", ref):
