@@ -189,6 +189,30 @@ class Collection(ABC):
     def size(self) -> int:
         """Bytes on disk."""
 
+    @abstractmethod
+    def create_index(self, field: str, *, progress: Callable[[], None] | None = None) -> None:
+        """Let :meth:`find` and :meth:`count` look up equality and ``$in`` on a (dotted) field instead of reading every
+        document. One that is there already is no error. A collection that replaces this one gets the same indexes
+        before it is committed. ``progress()`` is called now and then and may raise to stop. Raises ``ValueError`` for
+        what is no field.
+        """
+
+    @abstractmethod
+    def indexes(self) -> list[str]:
+        """The fields that have an index, in order. ``_id`` always has one and is not among them."""
+
+    @abstractmethod
+    def drop_index(self, field: str) -> None:
+        """One that does not exist is no error."""
+
+
+def check_field(field: str) -> bool:
+    """Whether an index of the field is to be made: not of ``_id``. Raises ``ValueError`` for what is no field."""
+    parts = field.split(".") if isinstance(field, str) else [""]
+    if any(not part or part.startswith("$") or "\0" in part for part in parts):
+        raise ValueError(f"{field!r} is no field: give a name, or names with dots between them")
+    return field != "_id"
+
 
 class DocumentStore(ABC):
     """Collections by name. Safe to use from several threads and processes; open one per process by :attr:`url`."""

@@ -23,6 +23,7 @@ from hubkernel.store.encode import MAX_BYTES, encode_rows
 from hubkernel.store.errors import DocumentTooLargeError, StoreError
 from hubkernel.store.mongo import owner
 from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry
+from hubkernel.store.mongo.collection import indexed
 from hubkernel.store.mongo.connection import DUPLICATE_KEY, PREFIX, Connection
 from hubkernel.store.mongo.sealing import Progress, Sealing, hashes, overlap
 
@@ -117,6 +118,7 @@ class MongoWriter(CollectionWriter):
             self._leave(name)
             return
         place, report = f"{NEW}{self.token}", self._report
+        self._carry_indexes(name, place)
         self._catalog.add(Entry(name, self.token, place, b"", report.documents, report.bytes), archive)
         self._end(keep=True)
 
@@ -139,6 +141,14 @@ class MongoWriter(CollectionWriter):
         counts = {"added": added, "changed": common - unchanged, "removed": removed, "unchanged": unchanged}
         same = unchanged == report.documents == base.documents
         return replace(report, **counts, same=same, token=base.token if same else self.token)
+
+    def _carry_indexes(self, name: str, place: str) -> None:
+        """Index the same fields as the collection that is to be replaced."""
+        if self._catalog.read().find(name) is None:
+            return
+        with self._connection.translated():
+            for field in indexed(self._connection.db[self._catalog.locate(name).name]):
+                self._connection.db[place].create_index([(field, 1)])
 
     def _leave(self, name: str) -> None:
         """Nothing has changed: the base goes on being the collection."""

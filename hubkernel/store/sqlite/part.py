@@ -51,7 +51,7 @@ class Tally:
     last: str = ""
 
 
-def create(path: Path, max_pages: int) -> sqlite3.Connection:
+def create(path: Path, max_pages: int, schema: str = _SCHEMA) -> sqlite3.Connection:
     """A connection to a file with the layout of a collection, made if it is missing; nothing is synced on its own."""
     conn = connect(path, max_pages=max_pages, timeout=_BUSY_SECONDS)
     try:
@@ -59,7 +59,7 @@ def create(path: Path, max_pages: int) -> sqlite3.Connection:
         conn.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         conn.execute("PRAGMA synchronous=OFF")
         conn.execute("PRAGMA locking_mode=EXCLUSIVE")
-        conn.executescript(_SCHEMA)
+        conn.executescript(schema)
     except BaseException:
         conn.close()
         raise
@@ -74,6 +74,15 @@ def attach_base(conn: sqlite3.Connection, base: Path) -> None:
     else:
         conn.execute("ATTACH ':memory:' AS base")
         conn.execute("CREATE TABLE base.documents(seq INTEGER PRIMARY KEY, id TEXT, hash BLOB, document BLOB)")
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def read_tallies(conn: sqlite3.Connection) -> list[Tally]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubkernel.store.base import CollectionWriter, Duplicate, Fold, WriteReport
 from hubkernel.store.errors import StoreError
+from hubkernel.store.sqlite import index
 from hubkernel.store.sqlite.connection import translated
 from hubkernel.store.sqlite.files import Claim, Folder
 from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart
@@ -65,6 +66,7 @@ class SQLiteWriter(CollectionWriter):
         if self._report.same:
             self._leave(name)
             return
+        self._carry_indexes(name)
         replaced = self._folder.add(name, self.token, self._report.documents, archive)
         self._end(erase=False)
         if replaced:
@@ -73,6 +75,13 @@ class SQLiteWriter(CollectionWriter):
     def abort(self) -> None:
         if self._claim is not None:
             self._end(erase=True)
+
+    def _carry_indexes(self, name: str) -> None:
+        """Index the same fields as the collection that is to be replaced."""
+        if (old := self._folder.find(name)) is not None:
+            with translated(self._folder.path):
+                for field in index.fields(self._folder, old.token):
+                    index.build(self._folder, self.token, field, self.token, lambda: None)
 
     def _leave(self, name: str) -> None:
         """Nothing has changed: the base goes on being the collection."""
