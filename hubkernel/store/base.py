@@ -12,7 +12,7 @@ bytes*. Beside it stands a 16-byte BLAKE2b hash of these bytes, so that comparin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -139,6 +139,14 @@ class CollectionWriter(ABC):
         """
 
     @abstractmethod
+    def finished(self) -> dict[int, int]:
+        """The parts that were closed, and how many documents each has."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Let go of what is written so far without dropping it, for :meth:`DocumentStore.resume`."""
+
+    @abstractmethod
     def abort(self) -> None:
         """Drop everything written. Safe to call twice, and after a commit (then it does nothing)."""
 
@@ -251,6 +259,14 @@ class DocumentStore(ABC):
         """The writer of that token, seen from another process: only :meth:`CollectionWriter.part` may be used."""
 
     @abstractmethod
+    def resume(self, token: str, base: str | None = None) -> CollectionWriter:
+        """Go on with a writer that was left, or whose process died. Parts that were closed are as they were
+        (:meth:`CollectionWriter.finished`), what other parts wrote is dropped. ``base`` as it was.
+
+        Raises :class:`StoreError` if that cannot be: it lives, has ended, was being sealed, or its base was replaced.
+        """
+
+    @abstractmethod
     def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         """Atomic. Raises :class:`CollectionExistsError` if ``new`` exists and ``replace`` is false."""
 
@@ -259,8 +275,10 @@ class DocumentStore(ABC):
         """Drop a collection; one that does not exist is no error."""
 
     @abstractmethod
-    def sweep(self) -> list[str]:
-        """Remove what dead writers left behind; returns their tokens. Never touches a living writer or a collection."""
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        """Remove what dead writers left behind, except for the tokens ``keep``; returns their tokens. Never touches a
+        living writer or a collection.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

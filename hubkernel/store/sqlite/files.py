@@ -16,13 +16,13 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from hubkernel.store.errors import CollectionExistsError, NoSuchCollectionError
+from hubkernel.store.errors import CollectionExistsError, NoSuchCollectionError, StoreError
 from hubkernel.store.sqlite.connection import Pool, connect_immutable, connect_shared, transaction, translated
 
 _SCHEMA = """
@@ -65,7 +65,7 @@ class Folder:
 
     def parts(self, token: str) -> list[Path]:
         """The parts that were written, in the order of their numbers."""
-        return sorted(self.path.glob(f"{token}.*.part"), key=lambda part: int(part.suffixes[-2][1:]))
+        return sorted(self.path.glob(f"{token}.*.part"), key=part_number)
 
     def base(self, token: str) -> Path:
         return self.path / f"{token}.base"
@@ -151,10 +151,11 @@ class Folder:
             if collection or path.suffix not in _LASTING:
                 path.unlink(missing_ok=True)
 
-    def sweep(self) -> list[str]:
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
         """Erase what no living writer and no collection needs; returns the tokens."""
         swept = []
-        for token in sorted({path.name.split(".")[0] for path in self.path.iterdir()} - {"catalog"}):
+        tokens = {path.name.split(".")[0] for path in self.path.iterdir()} - {"catalog"}
+        for token in sorted(token for token in tokens if token not in keep):
             with _claimed(self.lock(token)) as claimed:
                 # Only with the lock in hand is the catalog's answer final: a writer commits before it lets go.
                 if claimed and self._erase_leftovers(token):
@@ -186,15 +187,22 @@ class Folder:
         return NoSuchCollectionError(f"there is no collection {name!r}{hint}")
 
 
+def part_number(path: Path) -> int:
+    return int(path.suffixes[-2][1:])
+
+
 class Claim:
     """The lock of a living writer. Given up by :meth:`release`, and by the end of the process that made it.
 
     A forked child does not inherit it: otherwise the child would keep a dead writer alive.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    _fd = -1
+
+    def __init__(self, folder: Folder, token: str | None = None) -> None:
+        """``token``: that of a writer that lives no more. Raises :class:`StoreError` if it does, or has ended."""
         with translated(folder.path):
-            self.token, self._fd = _claim_new(folder)
+            self.token, self._fd = _claim_new(folder) if token is None else (token, _claim_again(folder.lock(token)))
         _claims.add(self)
 
     def release(self) -> None:
@@ -219,6 +227,22 @@ def _claim_new(folder: Folder) -> tuple[str, int]:
         if path.exists():
             return token, fd
         os.close(fd)
+
+
+def _claim_again(path: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StoreError(f"the writer {path.stem!r} has ended: it was committed, aborted or swept") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return fd
+        fault = "has ended: it was swept"
+    except BlockingIOError:
+        fault = "is at work: another process has it"
+    os.close(fd)
+    raise StoreError(f"the writer {path.stem!r} {fault}")
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from hubkernel.store.base import CollectionWriter, Duplicate, Fold, WriteReport
 from hubkernel.store.errors import StoreError
 from hubkernel.store.sqlite import index
 from hubkernel.store.sqlite.connection import translated
-from hubkernel.store.sqlite.files import Claim, Folder
-from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart
+from hubkernel.store.sqlite.files import Claim, Entry, Folder, part_number
+from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart, read_tally
 from hubkernel.store.sqlite.seal import Progress, Sealing
 
 
@@ -24,6 +24,36 @@ class SQLiteWriter(CollectionWriter):
         self._base = folder.hold(base, self.token) if base is not None else None
         if token is not None and not folder.lock(token).exists():
             raise StoreError(f"the writer {token!r} has ended: it was committed, aborted or swept")
+
+    @classmethod
+    def resumed(cls, folder: Folder, token: str, base: str | None) -> SQLiteWriter:
+        """The owner of what a dead one has written; see :meth:`DocumentStore.resume`."""
+        claim = Claim(folder, token)
+        try:
+            writer = cls(folder, token)
+            writer._claim, writer._name = claim, base
+            writer._base = _same_base(folder, token, base)
+            if folder.file(token).exists():
+                raise StoreError(f"the writer {token!r} was being sealed: write it again")
+            finished = writer.finished()
+            for path in folder.parts(token):
+                if part_number(path) not in finished:
+                    path.unlink()
+        except BaseException:
+            claim.release()
+            raise
+        return writer
+
+    def finished(self) -> dict[int, int]:
+        found = {part_number(path): read_tally(path) for path in self._folder.parts(self.token)}
+        return {number: tally.documents for number, tally in found.items() if tally is not None and tally.closed}
+
+    def leave(self) -> None:
+        for part in self._parts:
+            part.discard()
+        if self._claim is not None:
+            self._claim.release()
+        self._claim = None
 
     def part(self, number: int = 0) -> SQLitePart:
         if not 0 <= number < 1 << (62 - ROW_BITS):
@@ -100,3 +130,12 @@ class SQLiteWriter(CollectionWriter):
     def _must_own(self, action: str) -> None:
         if self._claim is None:
             raise StoreError(f"cannot {action}: the writer has ended, or was joined from elsewhere")
+
+
+def _same_base(folder: Folder, token: str, name: str | None) -> Entry | None:
+    """Raises :class:`StoreError` if it is not what it was when the writer was opened."""
+    entry = folder.find(name) if name is not None else None
+    held = folder.base(token)
+    if held.exists() != (entry is not None) or (entry and not held.samefile(folder.file(entry.token))):
+        raise StoreError(f"{name!r} was replaced since the writer {token!r} was opened: write it again")
+    return entry
