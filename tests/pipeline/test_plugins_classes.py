@@ -82,7 +82,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert (dumper.max_parallel, dumper.bases) == (2, ("MyBase", "BaseDumper"))
     first, second, third = plugin.specs.values()
     assert (first.name, first.target, first.duplicates) == ("mine_first", "__init__:First", "merge")
-    assert (first.keep_archive, first.metadata) == (2, {"src_meta": {"url": "http://x.org"}})
+    assert (first.keep_archive, first.metadata) == (2, {"url": "http://x.org"})
     assert (second.parallel, second.loads, second.keep_archive) == (True, True, None)
     assert (third.dummy, third.loads, third.source) == (True, False, "mine")
     assert not [name for name in sys.modules if "some_folder" in name], "its code ran in this process"

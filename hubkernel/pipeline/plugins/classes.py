@@ -205,7 +205,7 @@ def describe_uploader(cls: type[BaseSourceUploader]) -> Described:
         "keep_archive": _own(cls, "keep_archive", int),
         "auto_validate": getattr(cls, "auto_validate", False) is True,
         "regex_name": cls.regex_name if isinstance(cls.regex_name, str) else None,
-        "metadata": plain,
+        "metadata": plain["src_meta"] if isinstance(plain.get("src_meta"), dict) else plain,
         "problems": problems,
     }
 
