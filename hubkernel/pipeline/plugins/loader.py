@@ -29,6 +29,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from hubkernel.pipeline.plugins import aliases
 from hubkernel.pipeline.plugins.errors import PluginCodeError, nearest
 
 ROOT = "hubkernel_plugins"
@@ -60,10 +61,27 @@ class _Package:
         """Called by Python for every ``import`` in a file of the plugin."""
         own = self._own_name(name, globals) if level == 0 else None
         if own is None:
-            return builtins.__import__(name, globals, locals, fromlist or (), level)
+            return self._import_other(name, globals, locals, fromlist or (), level)
         module = builtins.__import__(own, globals, locals, fromlist or ("__name__",), 0)
         depth = name.count(".")
         return module if fromlist or not depth else sys.modules[own.rsplit(".", depth)[0]]
+
+    def _import_other(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None,
+        locals: Mapping[str, Any] | None,
+        fromlist: Sequence[str],
+        level: int,
+    ) -> ModuleType:
+        if level == 0 and aliases.is_alias(name):
+            return aliases.import_for_plugin(name, fromlist)
+        try:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        except ModuleNotFoundError as error:
+            if level or error.name != name:
+                raise
+            return aliases.import_fallback(error, fromlist)
 
     def _own_name(self, name: str, globals: Mapping[str, Any] | None) -> str | None:
         """The full name of a file of this plugin that a plain import means; None if it means something else."""
@@ -277,6 +295,7 @@ def forget(folder: Path) -> None:
 
 
 def _current_package(folder: Path) -> _Package:
+    aliases.settle()
     if not any(isinstance(finder, _PluginFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _PluginFinder())
     key = package_name(folder).split(".")[1]
