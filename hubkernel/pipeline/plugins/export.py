@@ -136,7 +136,7 @@ def _uploaders(plugin: Plugin, sections: Iterable[UploaderSection], with_mapping
         base = "ParallelizedSourceUploader" if section.parallelizer else "BaseSourceUploader"
         bases.add(base)
         imports += _imports_of(plugin, section, _identifier(collection), with_mapping)
-        bodies.append("\n".join(_uploader(plugin, section, collection, name, base, with_mapping)))
+        bodies.append("\n".join(_uploader(plugin, section, name, base, with_mapping)))
     used = sorted(base for base in bases if any(f"({base})" in body for body in bodies))
     lines = [f'"""Uploaders of {plugin.name}, from {plugin.manifest_file.name}."""', ""]
     lines += [
@@ -153,9 +153,8 @@ def _imports_of(plugin: Plugin, section: UploaderSection, prefix: str, with_mapp
     return [_import(plugin, target, f"{prefix}_{role}") for target, role in targets if target]
 
 
-def _uploader(
-    plugin: Plugin, section: UploaderSection, collection: str, name: str, base: str, with_mapping: bool
-) -> list[str]:
+def _uploader(plugin: Plugin, section: UploaderSection, name: str, base: str, with_mapping: bool) -> list[str]:
+    collection = section.name or plugin.name
     prefix = _identifier(collection)
     kwargs = f", **{_literal(section.parser_kwargs)}" if section.parser_kwargs else ""
     lines = [f"class {name}({base}):", f"    name = {collection!r}", f"    main_source = {plugin.name!r}"]

@@ -314,7 +314,7 @@ def _fingerprint(folder: Path) -> list[tuple[str, int, int]]:
 
 def _import_module(name: str, target: str, folder: Path) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return aliases.import_alias(name) if aliases.is_alias(name) else importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise PluginCodeError(f"{target} of plugin {folder.name} cannot be imported: {blame(error, folder)}") from error
 
@@ -332,6 +332,8 @@ def locate(module: str) -> ModuleSpec | None:
     """Where a module would be imported from; imports nothing, not even the packages around it."""
     top, *rest = module.split(".")
     try:
+        if aliases.is_alias(module):
+            return aliases.import_alias(module).__spec__  # ours, no plugin's
         spec = find_spec(top)
     except (ImportError, ValueError):
         return None
