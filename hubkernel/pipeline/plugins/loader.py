@@ -220,7 +220,7 @@ def _fingerprint(folder: Path) -> list[tuple[str, int, int]]:
 
 def _import_module(name: str, target: str, folder: Path) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return aliases.import_alias(name) if aliases.is_alias(name) else importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise PluginCodeError(
             f"{target} of plugin {folder.name} cannot be imported: {_blame(error, folder)}"
@@ -238,7 +238,7 @@ def _blame(error: BaseException, folder: Path) -> str:
 
 def _importable_file(module: str) -> Path | None:
     try:
-        spec = find_spec(module)
+        spec = find_spec(aliases.our_name(module) if aliases.is_alias(module) else module)
     except (ImportError, ValueError):
         return None
     return Path(spec.origin or "") if spec else None
