@@ -60,7 +60,9 @@ def make_context(server: HubServer, jobs: JobManager) -> PipelineContext:
     if root != home.root:
         folders.append(home.plugins)
     store_url, search_url = config.store_url or home.store_url, config.search_url or home.search_url
-    return PipelineContext(root, server.state, store_url, search_url, jobs, folders, config.log_folder)
+    return PipelineContext(
+        root, server.state, store_url, search_url, jobs, folders, config.log_folder, config.for_plugins
+    )
 
 
 def make_plugin_manager(server: HubServer) -> PluginManager:
