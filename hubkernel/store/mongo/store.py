@@ -40,8 +40,8 @@ class MongoStore(DocumentStore):
     def join(self, token: str) -> MongoWriter:
         return MongoWriter(self._connection, self._catalog, token)
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        self._catalog.rename(old, new, replace=replace)
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        self._catalog.rename(old, new, replace=replace, archive=archive)
 
     def drop(self, name: str) -> None:
         self._catalog.remove(name)
