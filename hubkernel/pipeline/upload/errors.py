@@ -69,3 +69,23 @@ class DuplicateDocumentsError(UploadError):
 
 class EmptyUploadError(UploadError):
     """The parser gave no document at all."""
+
+
+class LostDocumentsError(UploadError):
+    """A release has so many documents fewer than the one before it that somebody has to accept it: ``old``, ``new``."""
+
+    def __init__(self, message: str, *, old: int = 0, new: int = 0) -> None:
+        super().__init__(message)
+        self.old = old
+        self.new = new
+
+
+class PostUpdateError(UploadError):
+    """The plugin's ``post_update_data`` failed. The new collection is in place."""
+
+
+class NoSuchVersionError(UploadError, KeyError):
+    """There is no archive to go back to, or none of that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
