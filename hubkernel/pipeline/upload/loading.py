@@ -44,12 +44,19 @@ class Loading:
         return self.origin.spec.name
 
     @property
+    def validates(self) -> bool:
+        """The documents are to be checked before they are put in place."""
+        return self.options.validate or self.described.validates
+
+    @property
     def writer(self) -> CollectionWriter:
         assert self._writer is not None
         return self._writer
 
     async def __aenter__(self) -> Loading:
-        self._writer = await asyncio.to_thread(self.store.writer)
+        # A writer with a base can only replace that; what is held or a preview has another name at first.
+        base = self.collection if self.options.limit is None and not self.validates else None
+        self._writer = await asyncio.to_thread(self.store.writer, base)
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:

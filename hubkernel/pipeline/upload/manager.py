@@ -68,8 +68,9 @@ class UploadManager:
         preview: so many documents at most, in a collection ``<name>_preview``, and nothing else changes. Other
         arguments go to the plugin's own methods.
 
-        Returns ``{collection: {"count", "received", "duplicates", "release"}}``, with ``rejected`` and ``too_large`` if
-        documents were left out.
+        Returns ``{collection: {"count", "received", "duplicates", "added", "changed", "removed", "unchanged",
+        "release"}}``, with ``rejected`` and ``too_large`` if documents were left out. The four tell what differs from
+        what the collection held before; if nothing does it stays as it is, and nothing becomes an archive.
         """
         chosen = options(
             steps,

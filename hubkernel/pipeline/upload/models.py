@@ -47,6 +47,12 @@ class Prepared(BaseModel):
     rejected: int = 0
     too_large: int = 0
     bytes: int
+    added: int | None = None
+    """Documents that the collection had not before; then those that have other content now, those that are gone, and
+    those that are the same. None where it is not known."""
+    changed: int | None = None
+    removed: int | None = None
+    unchanged: int | None = None
     master: dict[str, Any] | None = None
     """What ``src_master`` is to be, if that is a step of the upload."""
 
@@ -74,6 +80,11 @@ class UploadJob(BaseModel):
     """Left out by ``check_doc_func``."""
     too_large: int | None = None
     """Left out for their size."""
+    added: int | None = None
+    """As in :class:`Prepared`."""
+    changed: int | None = None
+    removed: int | None = None
+    unchanged: int | None = None
     last_success: datetime | None = None
     err: str | None = None
     tb: str | None = None

@@ -25,7 +25,7 @@ from hubkernel.pipeline.upload.models import Described, Loaded, Status, UploadJo
 from hubkernel.pipeline.upload.options import Options, Policy
 from hubkernel.pipeline.upload.origin import Origin
 from hubkernel.pipeline.upload.progress import Tally
-from hubkernel.pipeline.upload.state import NUMBERS, UploadState, check_metadata, earlier_release, release_of
+from hubkernel.pipeline.upload.state import COUNTED, LEFT_OUT, UploadState, check_metadata, earlier_release, release_of
 from hubkernel.store import DocumentStore, NoSuchCollectionError, StoreError, WriteReport
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ class UploadRun:
         return self.plugin.name if self.plugin.name == self.collection else f"{self.plugin.name}.{self.collection}"
 
     async def run(self) -> dict[str, Any]:
-        """Returns ``{"count", "received", "duplicates", "release"}``, and ``rejected`` and ``too_large`` if there were
-        any.
+        """Returns ``{"count", "received", "duplicates", "added", "changed", "removed", "unchanged", "release"}``, and
+        ``rejected`` and ``too_large`` if there were any.
         """
         release, folder = self._ready()
         origin = self._origin(release, folder)
@@ -194,11 +194,12 @@ class UploadRun:
             counted = totals(loading.parts)
 
             def prepare() -> None:
-                self.state.prepare(record, loading.writer.token, report, counted, master)
+                self.state.prepare(record, report, counted, master)
 
             await loading.place(prepare, self._keep(answer), "clean" in self.options.steps)
         record = self.state.succeed(record)
-        self._log(f"{report.documents:,} documents of release {record.release} ({report.bytes / 1e6:.1f} MB)")
+        size = f"{report.bytes / 1e6:.1f} MB"
+        self._log(f"{report.documents:,} documents of release {record.release} ({size}): {differences(report)}")
         await self._post_recorded(record, origin, answer)
         return record
 
@@ -289,9 +290,13 @@ class UploadRun:
 
 
 def _numbers(record: UploadJob) -> dict[str, Any]:
-    always = {name: getattr(record, name) for name in ("count", "received", "duplicates")}
-    rest = {name: value for name in NUMBERS if name not in always and (value := getattr(record, name))}
-    return {**always, **rest, "release": record.release}
+    left_out = {name: value for name in LEFT_OUT if (value := getattr(record, name))}
+    return {**{name: getattr(record, name) for name in COUNTED}, **left_out, "release": record.release}
+
+
+def differences(report: WriteReport) -> str:
+    """In words: ``"3 added, 12 removed, 1,985 unchanged"``."""
+    return ", ".join(f"{count:,} {what}" for what, count in report.differences.items() if count) or "nothing to compare"
 
 
 def _standing(store: DocumentStore, collection: str, release: str | None) -> Loaded | None:

@@ -19,7 +19,8 @@ from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, UploadJob
 from hubkernel.store import DocumentStore, StateStore, WriteReport
 
 MERGERS = ("upsert", "merge_struct")
-NUMBERS = ("count", "received", "duplicates", "rejected", "too_large")
+COUNTED = ("count", "received", "duplicates", "added", "changed", "removed", "unchanged")
+LEFT_OUT = ("rejected", "too_large")
 """What an upload counts."""
 HISTORY = 50
 """Versions that are remembered; more archives than that have no release."""
@@ -98,21 +99,17 @@ class UploadState:
         return record
 
     def prepare(
-        self,
-        record: UploadJob,
-        token: str,
-        report: WriteReport,
-        totals: Mapping[str, int],
-        master: dict[str, Any] | None,
+        self, record: UploadJob, report: WriteReport, totals: Mapping[str, int], master: dict[str, Any] | None
     ) -> None:
-        """To be called between the seal and the commit of the writer ``token``."""
+        """To be called between the seal and the commit of a writer."""
         record.prepared = Prepared(
-            token=token,
+            token=report.token,
             at=datetime.now(UTC),
             count=report.documents,
             duplicates=report.duplicates,
             bytes=report.bytes,
             master=master,
+            **report.differences,
             **totals,
         )
         self._write(record)
@@ -130,7 +127,7 @@ class UploadState:
         if made.master is not None:
             self.save_master(made.master)
         record.last_success = record.started_at
-        for number in NUMBERS:
+        for number in (*COUNTED, *LEFT_OUT):
             setattr(record, number, getattr(made, number))
         record.current = Loaded(
             release=record.release,
