@@ -58,6 +58,8 @@ PUBLIC = (
     Row("mark_dump_success", "dump_manager", "mark_success", takes={"src": "source"}),
     Row("upload", "upload_manager", "upload_src", takes={"src": "upload"}, makes="subject"),
     Row("upload_all", "upload_manager", "upload_all", makes="subject"),
+    _reads("upload_versions", "upload_manager", "versions", takes={"src": "upload"}),
+    Row("upload_rollback", "upload_manager", "rollback", takes={"src": "upload"}, makes="subject"),
     Row("update_source_meta", "upload_manager", "update_source_meta", takes={"src": "upload"}),
     _reads("whatsnew", "build_manager", takes={"build_name": "recipe", "old": "build"}),
     _reads("lsmerge", "build_manager", "list_merge", takes={"build_config": "recipe"}),

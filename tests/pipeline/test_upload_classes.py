@@ -298,7 +298,7 @@ def test_post_update_data_sees_the_new_collection(hub: Hub) -> None:
             pathlib.Path(self.data_folder, "told").write_text(json.dumps(told))
     """
     of_classes(hub, "s", code)
-    hub.upload("s", force=True, batch_size=7, colour="red")
+    hub.upload("s", force=True, batch_size=7, options={"colour": "red"})
     told = hub.root / "archive" / "s" / "1" / "told"
     assert told.read_text() == '[["clean", "data", "master", "post"], true, 7, {"colour": "red"}, [2, "2"]]'
     told.unlink()
@@ -328,8 +328,8 @@ def test_a_failing_post_update_data_leaves_the_new_data_and_says_so(hub: Hub) ->
 
 def test_w_u7_an_option_that_nothing_takes_is_an_error(hub: Hub) -> None:
     of_classes(hub, "s", PARALLEL)
-    with pytest.raises(UploadError, match=r"upload\('s'\): nothing takes the option 'forse': leave it out"):
-        hub.upload("s", forse=True)
+    with pytest.raises(UploadError, match=r"upload\('s'\): nothing in s takes the option 'forse': leave it out"):
+        hub.upload("s", options={"forse": True})
 
 
 def test_update_data_may_do_something_before_and_after(hub: Hub) -> None:
@@ -346,11 +346,11 @@ def test_update_data_may_do_something_before_and_after(hub: Hub) -> None:
             return [{"_id": word + self.suffix} for word in pathlib.Path(folder, "words").read_text().split()]
     """
     of_classes(hub, "s", code)
-    assert hub.upload("s", extra="x")["s"]["count"] == 3
+    assert hub.upload("s", options={"extra": "x"})["s"]["count"] == 3
     assert set(hub.documents("s")) == {"aX", "bX", "cX"}
     of_classes(hub, "s", code.replace("return await super().update_data(batch_size, job_manager)", "return 3"))
     with pytest.raises(ParserError, match=r"Up.update_data stored nothing: let it call super\(\).update_data\(\)"):
-        hub.upload("s", extra="x")
+        hub.upload("s", options={"extra": "x"})
     assert len(hub.documents("s")) == 3
 
 

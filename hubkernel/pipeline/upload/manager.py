@@ -12,7 +12,7 @@ from hubkernel.jobs.context import current
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin, PluginManager
 from hubkernel.pipeline.upload.errors import NoSuchUploaderError, UploadBusyError, UploadError
-from hubkernel.pipeline.upload.options import STEPS, Options, options, policy
+from hubkernel.pipeline.upload.options import STEPS, Options, checked, policy
 from hubkernel.pipeline.upload.progress import Tally
 from hubkernel.pipeline.upload.run import UploadRun
 from hubkernel.pipeline.upload.state import UploadState
@@ -57,7 +57,7 @@ class UploadManager:
         limit: int | None = None,
         batch_size: int = DEFAULT_BATCH,
         max_batch_num: int | None = None,
-        **more: Any,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Upload a source: all its collections, or one as ``"source.collection"``.
 
@@ -65,14 +65,14 @@ class UploadManager:
         recorded data folder even if its dump did not succeed; ``release`` an earlier release that is still there.
         ``validate`` checks all documents against the collection's model first. ``accept_loss`` lets a release in that
         lost more documents than ``max_loss`` allows. ``limit`` (or ``batch_size`` times ``max_batch_num``) makes it a
-        preview: so many documents at most, in a collection ``<name>_preview``, and nothing else changes. Other
-        arguments go to the plugin's own methods.
+        preview: so many documents at most, in a collection ``<name>_preview``, and nothing else changes. ``options``
+        are keyword arguments for what the plugin itself overrides (``post_update_data``, ``update_data``, ``load``).
 
         Returns ``{collection: {"count", "received", "duplicates", "added", "changed", "removed", "unchanged",
         "release"}}``, with ``rejected`` and ``too_large`` if documents were left out. The four tell what differs from
         what the collection held before; if nothing does it stays as it is, and nothing becomes an archive.
         """
-        chosen = options(
+        chosen = checked(
             steps,
             batch_size,
             limit,
@@ -81,7 +81,7 @@ class UploadManager:
             validate=validate,
             accept_loss=accept_loss,
             release=release,
-            more=more,
+            more=dict(options or {}),
         )
         plugin, collections = self.find(src)
         self._reserve(collections)

@@ -65,7 +65,7 @@ def policy(keep_archive: Any, max_loss: Any, max_loss_of: Any, keylookup: Any, s
     return Policy(keep_archive, float(max_loss), dict(max_loss_of or {}), keylookup, dict(settings or {}))
 
 
-def options(steps: str | Iterable[str], batch_size: Any, limit: Any, max_batch_num: Any, **rest: Any) -> Options:
+def checked(steps: str | Iterable[str], batch_size: Any, limit: Any, max_batch_num: Any, **rest: Any) -> Options:
     """Raises :class:`UploadError` for what cannot be."""
     for name, value in {"batch_size": batch_size, "limit": limit, "max_batch_num": max_batch_num}.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):

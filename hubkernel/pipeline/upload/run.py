@@ -133,7 +133,9 @@ class UploadRun:
         check_metadata(answer.master, str(self.plugin.folder))
         if self.options.more and not answer.takes_options:
             names = ", ".join(map(repr, self.options.more))
-            raise UploadError(f"upload({self.src!r}): nothing takes the option {names}: leave it out")
+            raise UploadError(
+                f"upload({self.src!r}): nothing in {self.collection} takes the option {names}: leave it out"
+            )
         return answer
 
     async def _new_master(self, answer: Described) -> dict[str, Any]:

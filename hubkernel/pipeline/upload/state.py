@@ -102,6 +102,7 @@ class UploadState:
         self, record: UploadJob, report: WriteReport, totals: Mapping[str, int], master: dict[str, Any] | None
     ) -> None:
         """To be called between the seal and the commit of a writer."""
+        counted: dict[str, Any] = {**report.differences, **totals}
         record.prepared = Prepared(
             token=report.token,
             at=datetime.now(UTC),
@@ -109,8 +110,7 @@ class UploadState:
             duplicates=report.duplicates,
             bytes=report.bytes,
             master=master,
-            **report.differences,
-            **totals,
+            **counted,
         )
         self._write(record)
 
