@@ -197,6 +197,9 @@ SIGNATURES = """
     schedule(crontab, func, *args, **kwargs)
     sources(id=None, debug=False, detailed=False)
     source_save_mapping(name, mapping=None, dest='master', mode='mapping')
+    source_save_pydantic_model(name)
+    source_pydantic_validation(name, model_file=None)
+    source_validations(name)
     dump_info()
     upload_info()
     builds(id=None, conf_name=None, fields=None, only_archived=False, status=None)
@@ -219,8 +222,7 @@ ELSEWHERE = {"help", "update_build_conf", "index_config"}
 a command here, since doors cannot show objects."""
 
 OWED_COMMANDS = {
-    "inspection and validation": """inspect flatten_inspection_data source_save_pydantic_model
-        source_pydantic_validation source_validations""",
+    "inspection": "inspect flatten_inspection_data",
     "archiving by age": "auto_archive",
     "environments as objects": "snapshot_config publish_config",
     "diff and sync": "diff report diff_info jsondiff sync reset_synced",

@@ -18,7 +18,6 @@ from hubkernel.pipeline.upload import (
     UploadManager,
 )
 from hubkernel.pipeline.upload import state as upload_state
-from hubkernel.pipeline.upload import versions as upload_versions
 from tests.pipeline.hub_tools import Hub, run
 
 
@@ -85,7 +84,7 @@ def test_dataload_c64_a_crash_while_going_back_leaves_one_or_the_other(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(upload_versions.UploadState, "put_back", dies)
+        killed.setattr(upload_state.UploadState, "put_back", dies)
         with pytest.raises(KeyboardInterrupt):
             hub.uploads._versions(hub.plugins["s"], "s").back()
     assert len(hub.documents("s")) == 3 and hub.job("s")["current"]["release"] == "b"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UploadError(Exception):
     """Base of all upload errors. ``details`` holds the traceback of the user's code, if there is one."""
@@ -89,3 +91,15 @@ class NoSuchVersionError(UploadError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class NoModelError(UploadError):
+    """Documents cannot be validated: there is no model, or no mapping of which one could be made."""
+
+
+class InvalidDocumentsError(UploadError):
+    """Documents do not fit their model. ``faults`` counts them by field and kind, with a few ids of each."""
+
+    def __init__(self, message: str, *, faults: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.faults = faults or []

@@ -17,6 +17,7 @@ from hubkernel.pipeline.upload.progress import Tally
 from hubkernel.pipeline.upload.run import UploadRun
 from hubkernel.pipeline.upload.state import UploadState
 from hubkernel.pipeline.upload.uploaders import DEFAULT_BATCH
+from hubkernel.pipeline.upload.validation import model_files, write_model
 from hubkernel.pipeline.upload.versions import Versions, go_back
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,34 @@ class UploadManager:
             return {name: await go_back(self._versions(plugin, name), archive) for name in collections}
         finally:
             self._release(collections)
+
+    async def validate_src(self, name: str, model_file: str | None = None) -> dict[str, dict[str, Any]]:
+        """Check the documents of a source (or of ``source.collection``) against their models.
+
+        The model is ``validation/<collection>_model.py`` of the plugin, or ``model_file`` there; without one it is made
+        from the mapping. Returns ``{collection: {"model_file", "checked", "invalid", "faults"}}`` if all are valid.
+        Raises :class:`InvalidDocumentsError` with the most frequent faults; ``src_dump`` keeps the numbers.
+        """
+        plugin, collections = self.find(name)
+        runs = [self._run(plugin, one, Tally()) for one in collections if plugin.specs[one].loads]
+        results = await _each([run.validate(model_file) for run in runs])
+        return {run.collection: result for run, result in zip(runs, results, strict=True)}
+
+    async def save_pydantic_model(self, name: str, overwrite: bool = False) -> list[str]:
+        """Write models of the documents of a source, made from their mappings, into its plugin's folder
+        ``validation``. Returns the files. A file that is there already is only written with ``overwrite``.
+        """
+        plugin, collections = self.find(name)
+        written = []
+        for one in collections:
+            mapping = await self._run(plugin, one, Tally()).mapping()
+            written.append(str(write_model(plugin.folder, one, mapping, overwrite)))
+        return written
+
+    def get_validations(self, name: str) -> list[str]:
+        """The files with models that the plugin of a source has."""
+        plugin, _ = self.find(name)
+        return model_files(plugin.folder)
 
     def _run(self, plugin: Plugin, collection: str, tally: Tally, chosen: Options | None = None) -> UploadRun:
         return UploadRun(self.context, plugin, collection, tally=tally, policy=self.policy, options=chosen)

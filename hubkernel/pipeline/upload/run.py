@@ -26,6 +26,7 @@ from hubkernel.pipeline.upload.options import Options, Policy
 from hubkernel.pipeline.upload.origin import Origin
 from hubkernel.pipeline.upload.progress import Tally
 from hubkernel.pipeline.upload.state import COUNTED, LEFT_OUT, UploadState, check_metadata, earlier_release, release_of
+from hubkernel.pipeline.upload.validation import Validation
 from hubkernel.store import DocumentStore, NoSuchCollectionError, StoreError, WriteReport
 
 logger = logging.getLogger(__name__)
@@ -186,12 +187,15 @@ class UploadRun:
         answer = await self._describe(origin)
         loading = Loading(self.context.store, origin, answer, self.tally, self.job, self.options)
         async with loading:
+            validation = self._validation(origin, answer) if loading.validates else None
             await loading.parse()
             if not answer.rules.stores:
                 loading.writer.abort()
                 return self._stored_nothing(record, loading)
             report = await loading.seal()
             await self._guard(record, report, answer)
+            if validation is not None:
+                await validation.run(answer.mapping, await loading.hold())
             master = await self._new_master(answer) if "master" in self.options.steps else None
             counted = totals(loading.parts)
 
@@ -204,6 +208,24 @@ class UploadRun:
         self._log(f"{report.documents:,} documents of release {record.release} ({size}): {differences(report)}")
         await self._post_recorded(record, origin, answer)
         return record
+
+    def _validation(self, origin: Origin, answer: Described) -> Validation:
+        validation = Validation(self.context.state, self.context.store, self.job, origin)
+        validation.check_model(answer.mapping)
+        return validation
+
+    async def validate(self, model_file: str | None = None) -> dict[str, Any]:
+        """Check the documents that are in place; see :meth:`Validation.run`."""
+        last = self.state.load().get("current") or {}
+        origin = self._origin(last.get("release"), last.get("data_folder") or "")
+        validation = Validation(self.context.state, self.context.store, self.job, origin, model_file)
+        return await validation.run(await self.mapping(origin))
+
+    async def mapping(self, origin: Origin | None = None) -> dict[str, Any] | None:
+        """What the plugin says, else what was saved."""
+        origin = origin or self._origin(None, "")
+        answer = await self._describe(origin, calls=False)
+        return dict(answer.mapping) if answer.mapping else self.state.master().get("mapping")
 
     def _keep(self, answer: Described) -> int:
         return self.policy.keep_archive if answer.keep_archive is None else answer.keep_archive
