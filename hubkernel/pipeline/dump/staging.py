@@ -74,6 +74,15 @@ def link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to; None if it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
 def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as reader:
@@ -106,10 +115,11 @@ class Note:
     def begin(self, remote: RemoteFile | None, local: Path) -> None:
         """Before a download: its beginning, if there is one of this very file, becomes ``<local>.part``."""
         part, beginning = Path(f"{local}.part"), Path(f"{self.earlier}.part")
-        if remote and beginning.is_file() and self._same(remote):
+        proof = beginning.with_name(f"{beginning.name}.json")  # of protocols that know for themselves
+        if beginning.is_file() and (proof.is_file() or (remote and self._same(remote))):
             beginning.replace(part)
-        else:
-            part.unlink(missing_ok=True)
+            if proof.is_file():
+                proof.replace(part.with_name(f"{part.name}.json"))
         if remote:
             self._write(remote.model_dump_json())
 

@@ -22,6 +22,7 @@ from hubkernel.pipeline.plugins.loading import (
     source_drafts,
 )
 from hubkernel.pipeline.plugins.plugin import Plugin
+from hubkernel.pipeline.surroundings import Surroundings
 
 __all__ = ["Plugin", "PluginManager", "load_plugin"]
 
@@ -36,7 +37,9 @@ class PluginManager:
         if custom_args:
             raise TypeError(f"plugin manager takes no {', '.join(custom_args)}")
         self.context = context
-        self.discovery = Discovery(context.root / "cache" / "classes.json", timeout)
+        self.discovery = Discovery(context.root / "cache" / "classes.json", timeout, self._surroundings)
+        self.settings: Callable[[], Mapping[str, Any]] = dict
+        """What the hub's plain settings are, by names in capitals, for the code of plugins."""
         self.plugins: dict[str, Plugin] = {}
         self.broken: dict[str, str] = {}
         self.adjust: Callable[[Plugin], object] = lambda plugin: None
@@ -60,6 +63,9 @@ class PluginManager:
         added = [sources] if isinstance(sources, str | ModuleType) else list(sources)
         self.sources += added
         self._found().load_sources(added)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings.of(self.context, self.settings())
 
     def _found(self) -> _Found:
         return _Found(self.discovery.look, self.plugins, self.broken, self.adjust)

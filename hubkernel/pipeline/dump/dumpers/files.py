@@ -35,7 +35,8 @@ class FilesystemDumper(BaseDumper):
     """Brings local files that your ``create_todump_list`` lists (``remote`` is a path) into the release."""
 
     FS_OP = "cp"
-    """``cp``: copied. ``mv``: copied, and removed where it was once the release is published. ``ln``: a symbolic link."""
+    """``cp``: copied. ``mv``: moved; it goes from its old place once the release is published. ``ln``: a symbolic link.
+    """
 
     def describe(self, remotefile: str) -> RemoteFile | None:
         path = Path(remotefile).absolute()
@@ -99,11 +100,14 @@ class ManualDumper(BaseDumper):
             self.to_dump.append({"remote": str(file), "local": str(local)})
 
     def download(self, remotefile: str, localfile: str) -> str:
-        """Files in the archive are linked; others are copied, so that the release stays as it is."""
+        """Files in the archive are linked, unless the plugin's own code could change them; others are copied, so that
+        the release stays as it is.
+        """
+        from hubkernel.pipeline.dump.assembling import is_own_post_dump
         from hubkernel.pipeline.dump.staging import link
 
         root, source, target = self._home(), Path(remotefile), Path(localfile)
-        if root and source.is_relative_to(root):
+        if root and source.is_relative_to(root) and is_own_post_dump(type(self)):
             link(source, target)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)

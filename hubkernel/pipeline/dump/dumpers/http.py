@@ -114,8 +114,8 @@ class HTTPDumper(BaseDumper):
         if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html[\s>])", start, re.IGNORECASE):
             local.unlink()
             raise FetchError(
-                f"{shown(url)}: a web page came where {local.name} was asked for. It may tell that the file is not there, "
-                "or wants a login; ACCEPT_HTML = True takes it nevertheless"
+                f"{shown(url)}: a web page came where {local.name} was asked for. It may tell that the file is not "
+                "there, or wants a login; ACCEPT_HTML = True takes it nevertheless"
             )
 
 
