@@ -109,7 +109,9 @@ def make_upload_manager(server: HubServer) -> Any:
     """The uploads; ``poll_schedule`` among the arguments is for the hub, which polls."""
     from hubkernel.pipeline.upload import UploadManager
 
-    args = _without_poll(server, "upload", server.mixargs("upload"), server.config.upload_poll)
+    config = server.config
+    own = {"keep_archive": config.keep_archive, "max_loss": config.max_loss, "max_loss_of": config.max_loss_of}
+    args = _without_poll(server, "upload", server.mixargs("upload", own), config.upload_poll)
     return UploadManager(server.context, server.plugins, **args)
 
 

@@ -5,6 +5,9 @@ have a ``parser.py``; ``from .helper import x`` and a plain ``import helper`` of
 is put on ``sys.path``. Plain imports are redirected by giving the modules of a plugin an ``__import__`` of their own:
 only code of the plugin itself sees its files, and the packages that it knows by another name (:mod:`.aliases`). When a
 file of the folder changed, the next load takes all of it anew.
+
+A package of a hub's own code (``hub.dataload.sources.x``) is imported by its name, as its modules import each other;
+when one of the files that were imported of it changed, the next load drops all of that code and imports it again.
 """
 
 from __future__ import annotations
