@@ -195,7 +195,7 @@ def synonyms(random: Random) -> bytes:
 
 
 def counts(random: Random, site: int) -> bytes:
-    rows = [[f"S{site}-{number % 80}", f"site {number % 3}", str(number % 5)] for number in range(110)]
+    rows = [[f"S{site}-{number % 80}", f"site {number % 3}", str(number % 7)] for number in range(110)]
     return table(",", ["id", "site", "count"], rows)
 
 

@@ -58,6 +58,13 @@ def manifest(**more: Any) -> str:
     return json.dumps({"version": "0.2", "dumper": dumper, "uploader": uploader, **more})
 
 
+def zipped(name: str, text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
 def uploaded(hub: Hub, name: str, files: Files, collection: str = "") -> dict[str, dict[str, Any]]:
     """The documents of a plugin whose release is one small table."""
     hub.plugins.load(write(hub.root / "plugins" / name, files))
@@ -302,17 +309,14 @@ def test_a_dumper_that_compares_its_release_with_the_last_one_and_unzips(bench: 
             def post_dump(self, *args, **kwargs):
                 unzipall(self.new_data_folder)
     """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("in/rows.tsv", TSV)
-    web["/version"], web["/all.zip"] = b"2023.1\n", buffer.getvalue()
+    web["/version"], web["/all.zip"] = b"2023.1\n", zipped("in/rows.tsv", TSV)
     folder = bench.context.plugins / "own_list"
     bench.plugins.load(write(folder, {"__init__.py": "from .dump import OwnListDumper\n", "dump.py": dump}))
     assert bench.dump("own_list") == "2023.1"
     assert bench.folder("own_list").name == "2023.1"
     assert bench.files("own_list")["in/rows.tsv"] == TSV.encode()
     assert bench.dump("own_list") == "Nothing to dump"
-    web["/version"] = b"2023.2\n"
+    web["/version"], web["/all.zip"] = b"2023.2\n", zipped("in/rows.tsv", TSV + TSV)
     assert bench.dump("own_list") == "2023.2"
     web.resources.pop("/version")
     with pytest.raises(Exception, match="no version"):
