@@ -121,6 +121,10 @@ def last_item_only(theirs: Any, ours: Any) -> bool:
     return isinstance(ours, list) and len(ours) > 1 and theirs == ours[-1]
 
 
+def items_stayed_text(theirs: Any, ours: Any) -> bool:
+    return isinstance(ours, list) and theirs == [str(item) for item in ours]
+
+
 def later_row(theirs: Any, ours: Any) -> bool:
     return bool(theirs > ours)
 
@@ -207,8 +211,17 @@ ALLOWED = (
         "archive_class",
         "archive_docs",
         ("archive.count",),
-        "Of a list of numbers the SDK keeps the last.",
-        "Its `int_convert` writes each item of the list over the one before.",
+        "Numbers in a list are text.",
+        "The SDK's `int_convert` with `include_keys` does not look into lists.",
+        items_stayed_text,
+    ),
+    Allowed(
+        "int-convert-last",
+        "archive_class",
+        "archive_docs",
+        ("archive.depth",),
+        "Of a list of numbers only the last is there.",
+        "The SDK's `int_convert` without `include_keys` writes each item over the one before.",
         last_item_only,
     ),
     Allowed(
