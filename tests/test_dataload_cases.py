@@ -7,16 +7,7 @@ from pathlib import Path
 
 CASES = {*range(1, 87)}
 
-STORAGES = "waits for uploaders that are classes"
-HELPERS = "waits for the helpers under the names of the SDK"
-OWED: dict[int, str] = {
-    18: HELPERS,
-    22: "waits for register_url and unregister_url",
-    53: STORAGES,
-    63: STORAGES,
-    64: "waits for a kill between the last document and the swap",
-    **dict.fromkeys(range(72, 87), HELPERS),
-}
+OWED: dict[int, str] = {}
 """Reason by case. A case that has got its test has to leave: the test below says which."""
 
 

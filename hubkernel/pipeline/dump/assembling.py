@@ -16,7 +16,7 @@ from hubkernel.pipeline.dump.fetch import full_disk_explained, sync_folder
 from hubkernel.pipeline.dump.models import MadeFile, Release, ReleaseFile
 from hubkernel.pipeline.dump.staging import files_in, folder_name, link, sha256_of, stamp
 from hubkernel.pipeline.dump.unpack import is_archive, unpack
-from hubkernel.pipeline.dump.work import Listing, Work, build, call, state_of, takes
+from hubkernel.pipeline.dump.work import Listing, Work, build, call, in_hub, state_of, takes
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Draft:
     to_delete: list[str] = field(default_factory=list)
 
 
+@in_hub
 def complete(worker: Worker, work: Work, draft: Draft) -> Release:
     """Take over what did not change, unpack, and let the dumper do its ``post_dump``. Returns the release with all of
     its files; they are read-only from now on.
@@ -197,6 +198,7 @@ def adopt(source: str, folder: Path) -> Release:
     return release
 
 
+@in_hub
 def again(worker: Worker, work: Work, release: Release) -> Listing:
     """Make a dumper that does ``post_dump`` once more, on copies of the last good release."""
     shutil.rmtree(work.staging, ignore_errors=True)
@@ -217,6 +219,7 @@ def again(worker: Worker, work: Work, release: Release) -> Listing:
     )
 
 
+@in_hub
 def after(worker: Worker, work: Work, draft: Draft) -> None:
     """The release is published: the dumper may tidy up."""
     dumper = build(worker, work, draft.state)

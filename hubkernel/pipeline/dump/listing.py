@@ -12,9 +12,10 @@ from hubkernel.pipeline.dump.dumpers.base import BaseDumper
 from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.models import MANIFEST, RemoteFile
 from hubkernel.pipeline.dump.staging import folder_name, hide_release, set_aside
-from hubkernel.pipeline.dump.work import Item, Listing, Work, build, call, check_keywords, state_of
+from hubkernel.pipeline.dump.work import Item, Listing, Work, build, call, check_keywords, in_hub, state_of
 
 
+@in_hub
 def list_files(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any]) -> Listing:
     """Let the dumper say what there is to download. Raises :class:`DumpError`."""
     set_aside(work.staging)

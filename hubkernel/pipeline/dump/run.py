@@ -24,6 +24,7 @@ from hubkernel.pipeline.dump.staging import INCOMING, folder_name
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.dump.work import Item, Listing, Work
 from hubkernel.pipeline.plugins.specs import DumperSpec
+from hubkernel.pipeline.surroundings import Surroundings as HubSurroundings
 
 NOTHING = "Nothing to dump"
 
@@ -88,7 +89,7 @@ class DumpRun:
             settings=dict(self.asked.overrides or {}),
             root=str(self.archive),
         )
-        return Work(str(folder), self.spec, surroundings)
+        return Work(str(folder), self.spec, surroundings, HubSurroundings.of(context))
 
     async def run(self, check_only: bool) -> str:
         if check_only:
