@@ -305,6 +305,8 @@ def test_dataload_c41_data_put_in_place_by_hand(bench: Bench, tmp_path: Path) ->
     assert bench.dump("src", path=str(elsewhere), release="v2") == "v2"
     (elsewhere / "b.txt").write_text("edited later")
     assert bench.files("src") == {"b.txt": b"b"}
+    (folder.parent / "loose.txt").write_text("x")
+    assert bench.dump("src") == "src" and bench.files("src") == {"loose.txt": b"x"}
     assert bench.dump("src", skip_manual=True) == "Manual" and asyncio.run(bench.manager.dump_all()) == {}
 
 
@@ -687,3 +689,23 @@ class Mine(Base):
 """
     bench.classes("src", code)
     assert bench.dump("src") == "Tue, 14 Nov 2023" and bench.files("src") == {"a.txt": b"a"}
+
+
+def test_what_the_dumper_calls_better_is_downloaded(bench: Bench, web: Web) -> None:
+    """Even if the server gives it the same date; after a failure what is the same is taken over."""
+    web["/a"] = Resource(b"a")
+    code = """
+class Mine(LastModifiedHTTPDumper):
+    SRC_URLS = [{url!r}]
+
+    def remote_is_better(self, remotefile, localfile):
+        return True
+"""
+    bench.classes("src", code.format(url=web.url("/a")))
+    bench.dump("src")
+    web["/a"] = Resource(b"b")
+    assert bench.dump("src").startswith("2023-11-14-") and bench.files("src") == {"a": b"b"}
+    bench.state["src_dump"].update_one({"_id": "src"}, {"$set": {"download.status": "failed"}})
+    web.requests.clear()
+    bench.dump("src")
+    assert web.gets() == [] and bench.doc("src")["download"]["status"] == "success"

@@ -171,7 +171,7 @@ class DumpRun:
                     self.work,
                     found.state,
                     item,
-                    not self.asked.force,
+                    not (self.asked.force or item.better),
                     where=self.where,
                     description=f"download {item.name}",
                     on_progress=self.tally.of(item),
