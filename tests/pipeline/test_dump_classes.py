@@ -709,3 +709,33 @@ class Mine(LastModifiedHTTPDumper):
     web.requests.clear()
     bench.dump("src")
     assert web.gets() == [] and bench.doc("src")["download"]["status"] == "success"
+
+
+def test_what_was_unpacked_and_then_changed(bench: Bench, data: Path) -> None:
+    for name in ("a", "b"):
+        (data / name).unlink()
+        (data / f"{name}.gz").write_bytes(gzip.compress(name.encode()))
+    adds = """
+    UNCOMPRESS = True
+
+    def post_dump(self, *args, **kwargs):
+        with Path(self.new_data_folder, "a").open("a") as file:
+            file.write("{word}")
+"""
+    copied(bench, data, adds.format(word="1"))
+    bench.dump("src")
+    first = bench.folder("src")
+    assert bench.files("src")["a"] == b"a1"
+    (data / "b.gz").write_bytes(gzip.compress(b"B"))
+    tell(data, "2")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a1", b"B")
+    copied(bench, data, adds.format(word="2"))
+    bench.dump("src", steps="post")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a12", b"B")
+    copied(bench, data, "    UNCOMPRESS = True\n")
+    (data / "b.gz").write_bytes(gzip.compress(b"C"))
+    tell(data, "3")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a", b"C")
+    assert (first / "a").read_bytes() == b"a1"
