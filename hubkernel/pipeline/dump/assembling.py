@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hubkernel.executors import Worker
+from hubkernel.jobs.context import JobContext
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper
 from hubkernel.pipeline.dump.dumpers.table import is_own
 from hubkernel.pipeline.dump.errors import DumpError
@@ -177,7 +178,7 @@ def _holds(folder: Path, release: Release) -> bool:
     return all(sha256_of(folder / name) == digest for name, digest in hashes.items())
 
 
-def adopt(worker: Worker, source: str, folder: str) -> Release:
+def adopt(job: JobContext, source: str, folder: str) -> Release:
     """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`."""
     path = Path(folder)
     there = Release.read(path)
@@ -188,7 +189,7 @@ def adopt(worker: Worker, source: str, folder: str) -> Release:
         raise DumpError(f"{folder} is empty: put the data of {source} there first")
     files = []
     for number, name in enumerate(names):
-        worker.progress(number, len(names), name)
+        job.progress(number, len(names), name)
         file = path / name
         files.append(ReleaseFile(url=file.as_uri(), name=name, size=file.stat().st_size, sha256=sha256_of(file)))
     release = Release(source=source, release=path.name, created=datetime.now(UTC), files=files)

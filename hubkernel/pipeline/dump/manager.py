@@ -117,7 +117,7 @@ class DumpManager:
         """Every source that has a dumper, with its last dump, its last good release and its history."""
         return [self._info(plugin) for plugin in self.plugins.plugins.values() if plugin.dumper]
 
-    async def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
+    def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
         """Declare that data are fine: those of the last good release, whatever the last attempt was; or those that
         somebody has put into the folder ``release`` of the source's archive.
 
@@ -127,7 +127,7 @@ class DumpManager:
         state = SourceState(self.context, spec.source)
         good = state.last_good()
         if release is not None or good is None:
-            good = await self._by_hand(spec, release, dry_run)
+            good = self._by_hand(spec, release, dry_run)
         if not dry_run:
             state.succeed(*good, datetime.now(UTC), pending=False)
             return [{"_id": src, "download": state.load()["download"]}]
@@ -137,7 +137,7 @@ class DumpManager:
             download.pop(key, None)
         return [{"_id": src, "download": download}]
 
-    async def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
+    def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
         archive = self.context.archive / spec.folder
         found = [entry for entry in archive.iterdir() if entry.is_dir()] if archive.is_dir() else []
         folders = sorted(entry.name for entry in found if not entry.name.startswith("."))
@@ -154,10 +154,7 @@ class DumpManager:
         folder = str(archive / wanted[0])
         if dry_run:
             return Release(source=spec.source, release=wanted[0], created=datetime.now(UTC), files=[]), folder
-        adopted: Release = await current().run(
-            adopt, spec.source, folder, where="thread", description="look at the files"
-        )
-        return adopted, folder
+        return adopt(current(), spec.source, folder), folder
 
     def schedules(self) -> dict[str, str]:
         """The cron of every source that has one, is not disabled and not dumped by hand."""

@@ -120,14 +120,14 @@ class PluginManager:
         self.broken.pop(str(entry["_id"]), None)
         self.on_change()
 
-    async def dump_plugin(self, plugin: str, release: str | None = None) -> dict[str, Any]:
+    async def dump_plugin(self, src: str, release: str | None = None) -> dict[str, Any]:
         """Bring the newest code of a plugin here, or that of a branch, tag or commit; jobs that run are not disturbed.
 
         If the new code cannot be used the old one stays. Returns ``{"name", "release", "changed", "folder"}``.
         """
-        if self.is_busy(plugin):
-            raise PluginError(f"a job of {plugin} runs: wait for it, or cancel it")
-        result = await self.registry.update(plugin, release)
+        if self.is_busy(src):
+            raise PluginError(f"a job of {src} runs: wait for it, or cancel it")
+        result = await self.registry.update(src, release)
         self.on_change()
         return result
 
