@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.pipeline.context import PipelineContext
-from hubkernel.pipeline.dump import DumpManager
-from hubkernel.pipeline.plugins import PluginManager
+from hubkernel.pipeline.dump import DumpManager, ReleaseFile, RemoteFile, downloading
+from hubkernel.pipeline.dump.dumpers.base import Surroundings
+from hubkernel.pipeline.dump.fetch import Policy
+from hubkernel.pipeline.dump.staging import set_aside
+from hubkernel.pipeline.dump.work import Item, Work, build, state_of
+from hubkernel.pipeline.plugins import Plugin, PluginManager
+from hubkernel.pipeline.plugins.discovery import Classes
+from hubkernel.pipeline.plugins.specs import DumperSpec
 from hubkernel.store import open_state
 
 DAY = 86400
@@ -160,6 +166,17 @@ def web_server() -> Iterator[Web]:
         web.close()
 
 
+def fetch(worker: Any, remote: RemoteFile, folder: str, policy: Policy) -> ReleaseFile:
+    """Download one file to ``<folder>/files`` as a dump does, from what an earlier call left there."""
+    work = Work(folder, DumperSpec("src", "src", urls=(remote.url,)), Surroundings(folder, policy=policy))
+    set_aside(Path(folder))
+    dumper = build(worker, work)
+    dumper.release = "files"
+    item = Item(remote.url, remote.name, remote)
+    (file,) = downloading.fetch(worker, work, state_of(dumper), item, trust=False).files
+    return file
+
+
 class Bench:
     """Managers over a folder; commands run to their end, outside of any job."""
 
@@ -185,8 +202,20 @@ class Bench:
         self.plugins.load(folder)
         return folder
 
+    def classes(self, name: str, code: str, **known: Any) -> Path:
+        """A plugin with the class ``Mine``; ``known`` is what the hub knows of it, as in :class:`DumperSpec`."""
+        folder = self.context.plugins / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "dumper.py").write_text("from hubkernel.pipeline.dump.dumpers import *\n" + code)
+        spec = DumperSpec(name, name, target="dumper:Mine", **known)
+        self.plugins.plugins[name] = Plugin(name, folder, None, folder / "dumper.py", classes=Classes([spec]))
+        return folder
+
     def dump(self, name: str, **kwargs: Any) -> str:
         return asyncio.run(self.manager.dump_src(name, **kwargs))
+
+    def mark_success(self, name: str, **kwargs: Any) -> list[dict[str, Any]]:
+        return asyncio.run(self.manager.mark_success(name, **kwargs))
 
     def doc(self, name: str) -> dict[str, Any]:
         return self.state["src_dump"].find_one({"_id": name}) or {}
