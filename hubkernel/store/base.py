@@ -51,6 +51,23 @@ class WriteReport:
     """Documents that shared an ``_id`` with an earlier one: ``received - documents``."""
     bytes: int
     """Total size of the documents' BSON."""
+    added: int | None = None
+    """Compared with the base of the writer (None without one): documents whose ``_id`` it has not ..."""
+    changed: int | None = None
+    """... those that it has with other content ..."""
+    removed: int | None = None
+    """... its documents that are gone ..."""
+    unchanged: int | None = None
+    """... and those that are the same, byte by byte. They are not written again."""
+    same: bool = False
+    """Nothing differs from the base: :meth:`CollectionWriter.commit` leaves it where it is."""
+    token: str = ""
+    """What :meth:`DocumentStore.token` says once this is committed: the writer's, or its base's if that stays."""
+
+    @property
+    def differences(self) -> dict[str, int | None]:
+        """``{"added", "changed", "removed", "unchanged"}``"""
+        return {what: getattr(self, what) for what in ("added", "changed", "removed", "unchanged")}
 
 
 class PartWriter(ABC):
@@ -116,7 +133,9 @@ class CollectionWriter(ABC):
     def commit(self, name: str, *, archive: str | None = None) -> None:
         """Make the sealed collection visible as ``name``, in one atomic and durable step.
 
-        An existing ``name`` is renamed to ``archive`` in the same step, or dropped if ``archive`` is None.
+        An existing ``name`` is renamed to ``archive`` in the same step, or dropped if ``archive`` is None. If sealing
+        found that nothing differs from the base (:attr:`WriteReport.same`), the base stays what it is, with its token,
+        and nothing becomes an archive. Raises :class:`StoreError` if it is not called ``name`` any more.
         """
 
     @abstractmethod
@@ -196,7 +215,12 @@ class DocumentStore(ABC):
         """
 
     @abstractmethod
-    def writer(self) -> CollectionWriter: ...
+    def writer(self, base: str | None = None) -> CollectionWriter:
+        """A writer of a new collection. ``base`` names the collection that it is to replace: documents that this has
+        already are not written again, and the report of sealing counts the differences. What comes of it is the same
+        with and without a base. One that does not exist is like an empty one. Raises ``ValueError`` if it is committed
+        under another name.
+        """
 
     @abstractmethod
     def join(self, token: str) -> CollectionWriter:

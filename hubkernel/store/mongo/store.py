@@ -34,8 +34,8 @@ class MongoStore(DocumentStore):
         entry = self._catalog.read().find(name)
         return None if entry is None else entry.token
 
-    def writer(self) -> MongoWriter:
-        return MongoWriter(self._connection, self._catalog)
+    def writer(self, base: str | None = None) -> MongoWriter:
+        return MongoWriter(self._connection, self._catalog, base=base)
 
     def join(self, token: str) -> MongoWriter:
         return MongoWriter(self._connection, self._catalog, token)

@@ -11,6 +11,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bson import Binary
@@ -23,7 +24,7 @@ from hubkernel.store.errors import DocumentTooLargeError, StoreError
 from hubkernel.store.mongo import owner
 from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry
 from hubkernel.store.mongo.connection import DUPLICATE_KEY, PREFIX, Connection
-from hubkernel.store.mongo.sealing import Progress, Sealing
+from hubkernel.store.mongo.sealing import Progress, Sealing, hashes, overlap
 
 WRITERS = f"{PREFIX}writers"
 NEW, IDS, SPARE = f"{PREFIX}new.", f"{PREFIX}ids.", f"{PREFIX}spare."
@@ -44,12 +45,16 @@ class MongoWriter(CollectionWriter):
     *Threading*: a daemon thread of the owner tells other machines every minute that it lives.
     """
 
-    def __init__(self, connection: Connection, catalog: Catalog, token: str | None = None) -> None:
+    def __init__(
+        self, connection: Connection, catalog: Catalog, token: str | None = None, *, base: str | None = None
+    ) -> None:
         self._connection = connection
         self._catalog = catalog
         self._owns = token is None
         self._parts: list[MongoPart] = []
         self._report: WriteReport | None = None
+        self._name = base
+        self._base = catalog.read().find(base) if base is not None else None
         self.token = token or uuid.uuid4().hex
         self._stop = threading.Event()
         with connection.translated():
@@ -95,7 +100,9 @@ class MongoWriter(CollectionWriter):
             received = sum(part["next"] for part in state["parts"].values())
             names = {"new": NEW, "ids": IDS, "spare": SPARE, "hashes": HASHES}
             sealing = Sealing(self._connection, {what: f"{name}{self.token}" for what, name in names.items()}, progress)
-            report = sealing.run(received, policy, fold)
+            report = replace(sealing.run(received, policy, fold), token=self.token)
+            if self._name is not None:
+                report = self._compared(report)
             self._connection.db[WRITERS].update_one({"_id": self.token}, {"$set": {"report": {"n": report.documents}}})
         self._report = report
         return report
@@ -104,6 +111,11 @@ class MongoWriter(CollectionWriter):
         self._must_own("commit")
         if self._report is None:
             raise StoreError("seal the writer before it is committed")
+        if self._name not in (None, name):
+            raise ValueError(f"the writer was opened to replace {self._name!r}, not {name!r}")
+        if self._report.same:
+            self._leave(name)
+            return
         place, report = f"{NEW}{self.token}", self._report
         self._catalog.add(Entry(name, self.token, place, b"", report.documents, report.bytes), archive)
         self._end(keep=True)
@@ -113,6 +125,27 @@ class MongoWriter(CollectionWriter):
             for part in self._parts:
                 part.closed = True
             self._end(keep=False)
+
+    def _compared(self, report: WriteReport) -> WriteReport:
+        """With the differences to the base; without if that was dropped meanwhile."""
+        base = self._base
+        if base is None:
+            return replace(report, added=report.documents, changed=0, removed=0, unchanged=0)
+        db = self._connection.db
+        common, unchanged = overlap(hashes(db[f"{HASHES}{base.token}"]), hashes(db[f"{HASHES}{self.token}"]))
+        if self._catalog.read().by_token(base.token) is None:
+            return report
+        added, removed = report.documents - common, base.documents - common
+        counts = {"added": added, "changed": common - unchanged, "removed": removed, "unchanged": unchanged}
+        same = unchanged == report.documents == base.documents
+        return replace(report, **counts, same=same, token=base.token if same else self.token)
+
+    def _leave(self, name: str) -> None:
+        """Nothing has changed: the base goes on being the collection."""
+        entry = self._catalog.read().get(name)
+        if self._base is None or entry.token != self._base.token:
+            raise StoreError(f"{name!r} was replaced or renamed while it was loaded again: try again")
+        self._end(keep=False)
 
     def _create(self) -> None:
         db = self._connection.db

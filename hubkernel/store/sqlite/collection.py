@@ -17,11 +17,10 @@ from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.order import arrange, compile_sort
 from hubkernel.store.projection import compile_projection
 from hubkernel.store.query import WantedIds, compile_filter, wanted_ids
-from hubkernel.store.sqlite.files import Folder
+from hubkernel.store.sqlite.files import TRIES, Folder
 
 _Row = tuple[str, bytes]
 _BATCH = 200
-_TRIES = 10
 
 
 class SQLiteCollection(Collection):
@@ -93,7 +92,7 @@ class SQLiteCollection(Collection):
             yield self._open(stack)
 
     def _open(self, stack: ExitStack) -> sqlite3.Connection:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             path = self._folder.file(self._folder.entry(self.name).token)
             # Between the look into the catalog and this line the file may have been swapped away.
             with suppress(FileNotFoundError):

@@ -1,8 +1,9 @@
 """The folder of a document store: its catalog, and the files of collections and of writers.
 
 A writer's *token* names everything it makes: ``<token>.<number>.part`` (what a part has written), ``<token>.db`` (the
-sealed collection) and ``<token>.lock`` (held by flock for as long as its creator lives). The catalog says which
-``.db`` files are collections. All that has a token, no lock and no name in the catalog is left over.
+sealed collection), ``<token>.base`` (another name of the file of the collection that this one is to replace, so that it
+stays for as long as it is needed) and ``<token>.lock`` (held by flock for as long as its creator lives). The catalog
+says which ``.db`` files are collections. All that has a token, no lock and no name in the catalog is left over.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CREATE TABLE IF NOT EXISTS collections(
     name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, created REAL NOT NULL)
     WITHOUT ROWID;
 """
+TRIES = 10
+"""So often what was replaced between a look into the catalog and the opening of its file is looked up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,21 @@ class Folder:
     def parts(self, token: str) -> list[Path]:
         """The parts that were written, in the order of their numbers."""
         return sorted(self.path.glob(f"{token}.*.part"), key=lambda part: int(part.suffixes[-2][1:]))
+
+    def base(self, token: str) -> Path:
+        return self.path / f"{token}.base"
+
+    def hold(self, name: str, token: str) -> Entry | None:
+        """Make the collection that is called ``name`` now the base of a writer; None if there is none."""
+        for _ in range(TRIES):
+            with self._pool.use(self._catalog) as conn:
+                entry = _entry(conn, name)
+            # Between the look into the catalog and this line the file may have been swapped away.
+            with contextlib.suppress(FileNotFoundError), translated(self.path):
+                if entry is not None:
+                    self.base(token).hardlink_to(self.file(entry.token))
+                return entry
+        return None
 
     def lock(self, token: str) -> Path:
         return self.path / f"{token}.lock"

@@ -1,7 +1,8 @@
 """One part of a new collection: a file that one writer appends to.
 
 It has the layout of the sealed file, and numbers its rows from ``part << 40``: row numbers alone tell the order in
-which the documents of all parts were written.
+which the documents of all parts were written. Where the writer has a base, the row of a document that this has already
+(same ``_id``, same hash) is left without its bytes, which no document has none of.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from typing import Any
 from hubkernel.store.base import PartWriter
 from hubkernel.store.encode import MAX_BYTES, content_hash, encode_rows
 from hubkernel.store.errors import DocumentTooLargeError, StoreError
-from hubkernel.store.sqlite.connection import connect, translated
+from hubkernel.store.sqlite.connection import attach, connect, translated
 
 PAGE_BYTES = 16384
 CACHE_KIB = 16384
 ROW_BITS = 40
 _BUSY_SECONDS = 0.5
 INSERT = "INSERT INTO documents VALUES(?,?,?,?)"
+UNLESS_IN_BASE = "CASE WHEN EXISTS(SELECT 1 FROM base.documents WHERE id=?2 AND hash=?3) THEN x'' ELSE ?4 END"
+""":data:`SAME` in place of a document that the base has; the parameters are those of :data:`INSERT`."""
+SAME = "length(document) = 0"
+INSERT_UNLESS_IN_BASE = f"INSERT INTO documents VALUES(?1, ?2, ?3, {UNLESS_IN_BASE})"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents(
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, hash BLOB NOT NULL, document BLOB NOT NULL);
@@ -61,6 +66,16 @@ def create(path: Path, max_pages: int) -> sqlite3.Connection:
     return conn
 
 
+def attach_base(conn: sqlite3.Connection, base: Path) -> None:
+    """The collection that is to be replaced, as the schema ``base``; an empty one if there is none."""
+    if base.exists():
+        attach(conn, base, "base", immutable=True)
+        conn.execute(f"PRAGMA base.cache_size=-{CACHE_KIB}")
+    else:
+        conn.execute("ATTACH ':memory:' AS base")
+        conn.execute("CREATE TABLE base.documents(seq INTEGER PRIMARY KEY, id TEXT, hash BLOB, document BLOB)")
+
+
 def read_tallies(conn: sqlite3.Connection) -> list[Tally]:
     """One tally, or none if nothing was ever flushed."""
     return [Tally(*row) for row in conn.execute("SELECT * FROM tally")]
@@ -69,8 +84,9 @@ def read_tallies(conn: sqlite3.Connection) -> list[Tally]:
 class SQLitePart(PartWriter):
     """A part: one transaction from flush to flush. One process has it open at a time; reopened, it goes on."""
 
-    def __init__(self, path: Path, number: int, max_pages: int) -> None:
+    def __init__(self, path: Path, number: int, max_pages: int, base: Path | None = None) -> None:
         self._path = path
+        self._base = base
         self._max_pages = max_pages
         self._conn: sqlite3.Connection | None = None
         self._fd = -1
@@ -125,6 +141,8 @@ class SQLitePart(PartWriter):
                 # Closed after the connection: closing any descriptor of a file drops this process's locks on it.
                 self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
                 self._tally = next(iter(read_tallies(self._conn)), self._tally)
+                if self._base is not None:
+                    attach_base(self._conn, self._base)
         return (self._tally.part << ROW_BITS) + self._tally.documents
 
     def _append(self, rows: Iterable[_Row]) -> int:
@@ -134,7 +152,7 @@ class SQLitePart(PartWriter):
         with self._writing():
             if not conn.in_transaction:
                 conn.execute("BEGIN IMMEDIATE")
-            conn.executemany(INSERT, self._counted(rows))
+            conn.executemany(INSERT if self._base is None else INSERT_UNLESS_IN_BASE, self._counted(rows))
         return self._tally.documents - before
 
     @contextmanager

@@ -38,8 +38,8 @@ class SQLiteStore(DocumentStore):
         except NoSuchCollectionError:
             return None
 
-    def writer(self) -> SQLiteWriter:
-        return SQLiteWriter(self._folder)
+    def writer(self, base: str | None = None) -> SQLiteWriter:
+        return SQLiteWriter(self._folder, base=base)
 
     def join(self, token: str) -> SQLiteWriter:
         return SQLiteWriter(self._folder, token)

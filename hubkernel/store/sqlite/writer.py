@@ -13,12 +13,14 @@ from hubkernel.store.sqlite.seal import Progress, Sealing
 class SQLiteWriter(CollectionWriter):
     """A new collection. What ``store.writer()`` gave owns it; what ``store.join`` gave can only write parts."""
 
-    def __init__(self, folder: Folder, token: str | None = None) -> None:
+    def __init__(self, folder: Folder, token: str | None = None, *, base: str | None = None) -> None:
         self._folder = folder
         self._claim = Claim(folder) if token is None else None
         self.token = self._claim.token if self._claim else str(token)
         self._parts: list[SQLitePart] = []
         self._report: WriteReport | None = None
+        self._name = base
+        self._base = folder.hold(base, self.token) if base is not None else None
         if token is not None and not folder.lock(token).exists():
             raise StoreError(f"the writer {token!r} has ended: it was committed, aborted or swept")
 
@@ -27,7 +29,10 @@ class SQLiteWriter(CollectionWriter):
             raise ValueError(f"no part can have the number {number}")
         if self._report is not None:
             raise StoreError("the writer is sealed: nothing more can be written to it")
-        part = SQLitePart(self._folder.part(self.token, number), number, self._folder.max_pages)
+        base = self._folder.base(self.token)
+        part = SQLitePart(
+            self._folder.part(self.token, number), number, self._folder.max_pages, base if base.exists() else None
+        )
         self._parts = [*(old for old in self._parts if not old.closed), part]
         return part
 
@@ -46,7 +51,7 @@ class SQLiteWriter(CollectionWriter):
             raise StoreError("seal comes once, after all parts are closed")
         path = self._folder.file(self.token)
         with translated(path):
-            self._report = Sealing(self._folder, self.token, progress).run(policy, fold)
+            self._report = Sealing(self._folder, self.token, progress, compare=self._name is not None).run(policy, fold)
         return self._report
 
     def commit(self, name: str, *, archive: str | None = None) -> None:
@@ -55,6 +60,11 @@ class SQLiteWriter(CollectionWriter):
             raise StoreError("seal the writer before it is committed")
         if not name or archive == "":
             raise ValueError("a collection needs a name")
+        if self._name not in (None, name):
+            raise ValueError(f"the writer was opened to replace {self._name!r}, not {name!r}")
+        if self._report.same:
+            self._leave(name)
+            return
         replaced = self._folder.add(name, self.token, self._report.documents, archive)
         self._end(erase=False)
         if replaced:
@@ -63,6 +73,12 @@ class SQLiteWriter(CollectionWriter):
     def abort(self) -> None:
         if self._claim is not None:
             self._end(erase=True)
+
+    def _leave(self, name: str) -> None:
+        """Nothing has changed: the base goes on being the collection."""
+        if self._base is None or self._folder.entry(name).token != self._base.token:
+            raise StoreError(f"{name!r} was replaced or renamed while it was loaded again: try again")
+        self._end(erase=True)
 
     def _end(self, *, erase: bool) -> None:
         for part in self._parts:
