@@ -10,7 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hubkernel.jobs.context import current
 from hubkernel.pipeline.context import PipelineContext
+from hubkernel.pipeline.plugins.cells import Cell, write_cell
 from hubkernel.pipeline.plugins.discovery import TIMEOUT, Classes, Discovery, Request
 from hubkernel.pipeline.plugins.errors import ManifestError, PluginError, Problem, UnknownPluginError, nearest
 from hubkernel.pipeline.plugins.export import PARTS, export_plugin
@@ -24,6 +26,7 @@ from hubkernel.pipeline.plugins.loading import (
     source_drafts,
 )
 from hubkernel.pipeline.plugins.plugin import Plugin
+from hubkernel.pipeline.plugins.preview import Preview, preview
 from hubkernel.pipeline.plugins.registry import Registry
 from hubkernel.pipeline.surroundings import Surroundings
 from hubkernel.store.base import Document
@@ -31,6 +34,10 @@ from hubkernel.store.base import Document
 __all__ = ["Plugin", "PluginManager", "load_plugin"]
 
 logger = logging.getLogger(__name__)
+
+
+MOST_SHOWN = 100
+"""Documents that a preview has at most."""
 
 
 class PluginManager:
@@ -146,6 +153,41 @@ class PluginManager:
         """
         target = Path(folder) if folder else self.context.root / "exported"
         return await asyncio.to_thread(export_plugin, self[plugin_name], target, what, purge=purge)
+
+    async def plugin_cell(
+        self, name: str, cell: str, data_folder: str | None = None, limit: int = 10, overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Write a plugin from the text of a notebook's cell (a manifest in YAML, a line ``---``, Python), load it, and
+        try it on the files in ``data_folder``, or else on the release that was dumped last. In a notebook it is
+        ``%%hub plugin``.
+
+        Returns ``{"name", "folder", "warnings", "release", "preview"}``, where ``preview`` has by collection up to
+        ``limit`` ``documents`` and the ``error`` that ended it; it is None if there are no files yet.
+        """
+        if not 0 <= limit <= MOST_SHOWN:
+            raise ValueError(f"limit is {limit}: up to {MOST_SHOWN} documents can be shown")
+        if self.is_busy(name):
+            raise PluginError(f"a job of {name} runs: wait for it, or cancel it")
+        folder = await asyncio.to_thread(write_cell, self.context.plugins, name, cell, self._checked, overwrite)
+        plugin = await asyncio.to_thread(self.load, folder)
+        self.on_change()
+        download = (self.context.state["src_dump"].find_one({"_id": plugin.name}) or {}).get("last_good") or {}
+        where = data_folder or download.get("data_folder")
+        shown = await self._preview(plugin, str(Path(where).expanduser()), limit) if where else None
+        for about in (shown or {}).values():
+            about["error"] = Cell.of(cell).told(about["error"], folder.resolve()) if about["error"] else None
+        release = None if data_folder else download.get("release")
+        about_plugin = {"name": plugin.name, "folder": str(plugin.folder), "warnings": list(plugin.warnings)}
+        return {**about_plugin, "release": release, "preview": shown}
+
+    async def _preview(self, plugin: Plugin, data_folder: str, limit: int) -> dict[str, Any]:
+        if not Path(data_folder).is_dir():
+            raise PluginError(f"there is no folder {data_folder} to take data from")
+        shown = {}
+        for name, spec in plugin.specs.items():
+            work = Preview(str(plugin.folder), spec, data_folder, limit, self._surroundings())
+            shown[name] = await current().run(preview, work, description=f"{name}: the first documents")
+        return shown
 
     def __getitem__(self, name: str) -> Plugin:
         """Raises :class:`UnknownPluginError` with the nearest name, or why the plugin is broken."""
