@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -32,6 +33,11 @@ def cell_options(line: str) -> dict[str, Any]:
     options = vars(parser.parse_args(shlex.split(line)))
     del options["plugin"]
     return options
+
+
+def lines_of(error: str) -> str:
+    """The error of a job, which is one line, with each fault of the cell on a line of its own again."""
+    return re.sub(r"(?<!:) (?=cell line \d+: )", "\n", error)
 
 
 def preview_bundles(found: Mapping[str, Any]) -> Iterator[display.Bundle]:

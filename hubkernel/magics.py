@@ -141,15 +141,15 @@ class HubMagics(Magics):  # type: ignore[misc]
             print(found["value"])  # noqa: T201 - an object of another process is seen as its repr
 
     def _plugin(self, line: str, cell: str) -> None:
-        from hubkernel.cell import CellOptionsError, cell_options, preview_bundles
+        from hubkernel.cell import CellOptionsError, cell_options, lines_of, preview_bundles
 
         try:
             job = self._hub.call("plugin_cell", **cell_options(line), cell=cell)
-            found = self._shower.wait(job).result()
+            found = live.wait(job, live.Silent()).result()  # it is short, and its text is the whole cell
         except (CommandError, CellOptionsError) as error:
             raise UsageError(str(error)) from None
         except JobFailedError as error:
-            raise UsageError(error.record.error or str(error)) from None
+            raise UsageError(lines_of(error.record.error or str(error))) from None
         for bundle in preview_bundles(found):
             self.shell.display_pub.publish(bundle)
 

@@ -28,6 +28,7 @@ from hubkernel.pipeline.plugins.loading import (
 from hubkernel.pipeline.plugins.plugin import Plugin
 from hubkernel.pipeline.plugins.preview import Preview, preview
 from hubkernel.pipeline.plugins.registry import Registry
+from hubkernel.pipeline.plugins.requirements import install, pip_command, unmet
 from hubkernel.pipeline.surroundings import Surroundings
 from hubkernel.store.base import Document
 
@@ -52,6 +53,8 @@ class PluginManager:
         self.settings: Callable[[], Mapping[str, Any]] = dict
         """What the hub's plain settings are, by names in capitals, for the code of plugins."""
         self.registry = Registry(context, self.load, self._checked)
+        self.install = False
+        """Whether packages that plugins require may be installed."""
         self.on_change: Callable[[], object] = lambda: None
         """Called after a plugin was added, replaced or taken away by a command."""
         self.is_busy: Callable[[str], bool] = lambda name: False
@@ -65,7 +68,7 @@ class PluginManager:
 
     def load_all(self) -> None:
         """Load every plugin there is, anew. What is wrong goes to :attr:`broken`."""
-        found = _Found(self.discovery.look, adjust=self.adjust)
+        found = _Found(self.discovery.look, adjust=self.adjust, install=self.install)
         found.load_folders(self._folders())
         found.load_sources(self.sources)
         self.plugins, self.broken = found.plugins, found.broken
@@ -87,7 +90,7 @@ class PluginManager:
         return Surroundings.of(self.context, self.settings())
 
     def _found(self) -> _Found:
-        return _Found(self.discovery.look, self.plugins, self.broken, self.adjust)
+        return _Found(self.discovery.look, self.plugins, self.broken, self.adjust, self.install)
 
     def register(self, folder: Path | str) -> Plugin:
         """Load the plugin of a folder anywhere, and remember it for the next start. Raises :class:`PluginError`."""
@@ -219,6 +222,7 @@ class _Found:
     plugins: dict[str, Plugin] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     adjust: Callable[[Plugin], object] = lambda plugin: None
+    install: bool = False
 
     def load_folders(self, folders: Iterable[Path]) -> None:
         """Load the plugins of folders; each folder once."""
@@ -239,12 +243,24 @@ class _Found:
         """Their code is looked at all at once, which takes one process."""
         there = {(plugin.folder, plugin.module) for plugin in self.plugins.values()}
         new = [trial for trial in trials if not (isinstance(trial, Draft) and (trial.folder, trial.module) in there)]
+        for trial in new:
+            if isinstance(trial, Draft):
+                self._prepare(trial)
         answers = self.look([trial.request for trial in new if isinstance(trial, Draft) and trial.request])
         for trial in new:
             if isinstance(trial, Draft):
                 self._try(trial, answers)
             else:
                 self._break(trial[0], trial[1], str(trial[2]))
+
+    def _prepare(self, draft: Draft) -> None:
+        """Install what it requires, if that is allowed."""
+        wanted = unmet(draft.requires) if self.install else []
+        if not wanted:
+            return
+        logger.info("plugin %s: %s", draft.name, pip_command(wanted))
+        if (fault := install(wanted)) is not None:
+            draft.warnings.append(fault)
 
     def _try(self, draft: Draft, answers: Mapping[Request, Classes]) -> None:
         try:
@@ -255,6 +271,7 @@ class _Found:
 
     def load(self, draft: Draft) -> Plugin:
         """Raises :class:`PluginError`."""
+        self._prepare(draft)
         plugins = finish(draft, self.look)
         for plugin in plugins:
             self._add(plugin)
