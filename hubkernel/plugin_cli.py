@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,6 +130,8 @@ def _job(hub: HubAPI, command: str, *args: Any, **kwargs: Any) -> Any:
 @contextmanager
 def _hub(home: HubHome | None) -> Iterator[HubAPI]:
     """The hub of a home; of None, one that ends and leaves nothing behind."""
+    import tempfile
+
     from hubkernel import client
     from hubkernel.hub.home import HubHome
 
