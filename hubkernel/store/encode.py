@@ -34,7 +34,14 @@ _not_finite = re.compile(rb"\x01[^\x00]*\x00[\s\S]{6}[\xf0-\xff][\x7f\xff]").sea
 
 def encode(document: Mapping[str, Any]) -> tuple[str, bytes]:
     """``(id, canonical bytes)``. Raises :class:`InvalidDocumentError` or :class:`DocumentTooLargeError`."""
-    return _encode(document, None)
+    try:
+        doc_id = document["_id"]
+        data = _bson(document)
+    except Exception as error:
+        _refuse(document, None, error)
+    if type(doc_id) is not str or not doc_id or len(data) > MAX_BYTES or _not_finite(data):
+        return _encode(document, None)
+    return doc_id, data
 
 
 def content_hash(data: bytes) -> bytes:
