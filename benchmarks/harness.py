@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import workloads
+from tests.services import sdk
 from tests.services.mongod import Mongod
 
-PEER = "biothings[hub,cli]==1.2.2"
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("HUBKERNEL_BENCH_CACHE", ROOT / ".cache"))
 
@@ -113,14 +112,7 @@ def options(
 
 def peer_python() -> Path:
     """The interpreter of the peer's own virtual environment, made on first use (some minutes, 280 MB)."""
-    folder = CACHE / "peer"
-    marker = folder / "complete"
-    if not marker.exists():
-        print(f"installing {PEER} into {folder} ...", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", PEER], check=True)
-        marker.touch()
-    return folder / "bin" / "python"
+    return sdk.python()
 
 
 def peer_hub(folder: Path, *arguments: object) -> Run:

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.pipeline.context import PipelineContext
-from hubkernel.pipeline.dump import DumpManager
+from hubkernel.pipeline.dump import DumpManager, ReleaseFile, RemoteFile, downloading
+from hubkernel.pipeline.dump.dumpers.base import Surroundings
+from hubkernel.pipeline.dump.fetch import Policy
+from hubkernel.pipeline.dump.staging import set_aside
+from hubkernel.pipeline.dump.work import Item, Work, build, state_of
 from hubkernel.pipeline.plugins import PluginManager
+from hubkernel.pipeline.plugins.specs import DumperSpec
 from hubkernel.store import open_state
 
 DAY = 86400
@@ -160,6 +165,17 @@ def web_server() -> Iterator[Web]:
         web.close()
 
 
+def fetch(worker: Any, remote: RemoteFile, folder: str, policy: Policy) -> ReleaseFile:
+    """Download one file to ``<folder>/files`` as a dump does, from what an earlier call left there."""
+    work = Work(folder, DumperSpec("src", "src", urls=(remote.url,)), Surroundings(folder, policy=policy))
+    set_aside(Path(folder))
+    dumper = build(worker, work)
+    dumper.release = "files"
+    item = Item(remote.url, remote.name, remote)
+    (file,) = downloading.fetch(worker, work, state_of(dumper), item, trust=False).files
+    return file
+
+
 class Bench:
     """Managers over a folder; commands run to their end, outside of any job."""
 
@@ -187,6 +203,9 @@ class Bench:
 
     def dump(self, name: str, **kwargs: Any) -> str:
         return asyncio.run(self.manager.dump_src(name, **kwargs))
+
+    def mark_success(self, name: str, **kwargs: Any) -> list[dict[str, Any]]:
+        return asyncio.run(self.manager.mark_success(name, **kwargs))
 
     def doc(self, name: str) -> dict[str, Any]:
         return self.state["src_dump"].find_one({"_id": name}) or {}

@@ -244,16 +244,16 @@ def test_dataload_c42_disabled(bench: Bench, web: Web) -> None:
 def test_dataload_c45_mark_success(bench: Bench, web: Web) -> None:
     two_files(bench, web)
     with pytest.raises(DumpError, match="no release yet"):
-        bench.manager.mark_success("src")
+        bench.mark_success("src")
     bench.dump("src")
     del web.resources["/d2.tsv"]
     with pytest.raises(FetchError):
         bench.dump("src")
     before = bench.doc("src")
-    (dry,) = bench.manager.mark_success("src")
+    (dry,) = bench.mark_success("src")
     assert dry["_id"] == "src" and dry["download"]["status"] == "success" and "err" not in dry["download"]
     assert bench.doc("src") == before
-    bench.manager.mark_success("src", dry_run=False)
+    bench.mark_success("src", dry_run=False)
     assert bench.doc("src")["download"]["status"] == "success"
 
 

@@ -19,9 +19,8 @@ from hubkernel.executors import CancelledWork
 from hubkernel.jobs.context import current
 from hubkernel.pipeline.dump import FetchError, UnpackError
 from hubkernel.pipeline.dump.fetch import Policy, probe, safe_name, shown
-from hubkernel.pipeline.dump.steps import fetch
 from hubkernel.pipeline.dump.unpack import unpack
-from tests.pipeline.dump_tools import DAY, Bench, Cut, Resource, Web, web_server
+from tests.pipeline.dump_tools import DAY, Bench, Cut, Resource, Web, fetch, web_server
 
 FAST = Policy(attempts=3, backoff=0.0, timeout=20.0)
 BODY = bytes(range(256)) * 40
@@ -127,7 +126,7 @@ def test_cancel_does_not_wait_for_a_silent_server(web: Web, tmp_path: Path) -> N
     web.gate = threading.Event()
     (remote,) = probe(current(), web.url("/a"), FAST)
     with pytest.raises(CancelledWork):
-        fetch(Impatient(web, tmp_path / "parts" / "a.part"), remote, str(tmp_path), FAST)
+        fetch(Impatient(web, tmp_path / "files" / "a.part"), remote, str(tmp_path), FAST)
     assert not web.gate.is_set()
     web.gate.set()
     assert get(web, tmp_path) == BODY * 100

@@ -10,6 +10,11 @@ class DumpError(Exception):
 class FetchError(DumpError):
     """An url cannot be fetched: it is not there, the server fails, or the connection breaks again and again."""
 
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        """What an HTTP server answered, if it did."""
+
 
 class UnpackError(DumpError):
     """A downloaded archive is damaged, or would write outside of its release."""

@@ -49,6 +49,14 @@ class ReleaseFile(RemoteFile):
     """What was unpacked from it, relative to the release's folder."""
 
 
+class MadeFile(BaseModel):
+    """A file of a release that its dumper made of what was downloaded."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 class Release(BaseModel):
     """The description of a release, kept in its folder as ``.hubkernel-release.json``."""
 
@@ -57,20 +65,27 @@ class Release(BaseModel):
     created: datetime
     uncompress: bool = False
     files: list[ReleaseFile]
+    made: list[MadeFile] = []
+    """What the dumper's own code wrote, or changed."""
+    removed: list[ReleaseFile] = []
+    """What was downloaded and is no longer there as it was: the dumper's own code deleted or changed it."""
+    skipped: list[str] = []
+    """What the server refused with an answer that the dumper ignores."""
 
     @property
     def size(self) -> int:
         """Bytes that were downloaded, unpacked files not counted."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in (*self.files, *self.removed))
 
     def digest(self) -> str:
         """Hex hash of names and contents: two releases of one digest hold the same files."""
         rows = sorted(f"{file.sha256} {file.name} {sorted(file.members)}" for file in self.files)
+        rows += sorted(f"{file.sha256} {file.name}" for file in self.made)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def contents(self) -> dict[str, str]:
         """Hash by name of what was downloaded."""
-        return {file.name: file.sha256 for file in self.files}
+        return {file.name: file.sha256 for file in (*self.files, *self.removed)}
 
     def write(self, folder: Path) -> None:
         """Put the description into the release's folder, all of it or nothing."""
@@ -89,4 +104,5 @@ class Release(BaseModel):
         except (OSError, ValueError):
             return None
         names = [name for entry in release.files for name in (entry.name, *entry.members)]
+        names += [entry.name for entry in release.made]
         return release if all((folder / name).is_file() for name in names) else None

@@ -52,6 +52,15 @@ class SourceState:
     def succeeded(self) -> bool:
         return bool(self.load().get("download", {}).get("status") == "success")
 
+    def unfinished(self) -> bool:
+        """Whether the last attempt came to no good end, so that the next one has to look at everything."""
+        return self.load().get("download", {}).get("status") in ("failed", "canceled", "downloading")
+
+    def being_uploaded(self) -> dict[str, str]:
+        """Collection by the data folder that it is loaded from, of the uploads that run."""
+        jobs = self.load().get("upload", {}).get("jobs", {})
+        return {str(job.get("data_folder")): name for name, job in jobs.items() if job.get("status") == "uploading"}
+
     def begin(self, started: datetime) -> dict[str, Any]:
         """Status ``downloading``; returns the ``download`` block as it was."""
         before: dict[str, Any] = self.load().get("download", {})
@@ -69,7 +78,8 @@ class SourceState:
         download = {**self._ended("success", started, now), **good, "last_success": now, "job": current().id}
         del download["at"]
         update: dict[str, Any] = {"$set": {"download": download, "last_good": good}}
-        update["$set"]["history"] = self._history({**download, "files": len(release.files)})
+        files = {"files": len(release.files), **({"skipped": release.skipped} if release.skipped else {})}
+        update["$set"]["history"] = self._history({**download, **files})
         if pending:
             update["$addToSet"] = {"pending": "upload"}
         self.collection.update_one({"_id": self.source}, update, upsert=True)

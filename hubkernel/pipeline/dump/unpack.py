@@ -39,6 +39,12 @@ _TARS = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, RuntimeError)
 
 
+def open_compressed(path: Path) -> IO[bytes]:
+    """A file for reading, decompressed if its name says that it is compressed."""
+    opener = _COMPRESSIONS.get(path.suffix.lower())
+    return opener(path) if opener else path.open("rb")  # type: ignore[no-any-return]
+
+
 def is_archive(name: str) -> bool:
     """Whether :func:`unpack` has something to do for a file of that name."""
     return PurePosixPath(name.lower()).suffix in {".zip", ".tar", *_COMPRESSIONS, *_TARS}

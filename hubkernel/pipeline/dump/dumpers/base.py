@@ -19,7 +19,7 @@ from hubkernel.pipeline.dump.errors import DumpError
 if TYPE_CHECKING:
     from hubkernel.executors import Worker
     from hubkernel.pipeline.dump.fetch import Policy
-    from hubkernel.pipeline.dump.models import RemoteFile
+    from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
 
 
 class DumperException(DumpError):  # noqa: N818 - the name that plugins know
@@ -42,6 +42,11 @@ class Surroundings:
     """What ``setconf("<source>.<ATTRIBUTE>", value)`` stored for this source."""
     worker: Worker | None = None
     """Progress, log and cancel of the running step; only while one runs."""
+    root: str | None = None
+    """The source's folder in the archive."""
+    show_current: bool = False
+    """While the files are listed: a release of the last good one's name begins with the files of that one, so that
+    ``os.path.exists(new file)`` tells what there is already."""
 
 
 class BaseDumper:
@@ -56,11 +61,22 @@ class BaseDumper:
     SLEEP_BETWEEN_DOWNLOAD = 0.0
     """Seconds before each download."""
     ARCHIVE = True
+    """False: of the releases only the newest is kept."""
     SCHEDULE: str | None = None
     DISABLED = False
     UNCOMPRESS = False
     to_check: list[tuple[str, int]] = []
     """``(path, n)``: a file has to have n lines, a folder n entries, or the dump fails."""
+
+    COMPLETE_LIST = False
+    """:meth:`create_todump_list` names every file of the release: those that are in the last one and were neither
+    listed nor refused by :meth:`remote_is_better` are gone."""
+    ALWAYS = False
+    """There is a new release even if nothing is to be downloaded."""
+    MANUAL = False
+    """Its data are put in place by hand."""
+    BY_CONTENT = False
+    """The release says nothing of its content: a hash is appended to it."""
 
     def __init__(
         self,
@@ -83,6 +99,8 @@ class BaseDumper:
         self.logger = logging.getLogger(f"hubkernel.dump.{self.src_name}")
         self.surroundings: Surroundings | None = None
         self._client: Any = None
+        self._described: dict[str, RemoteFile | None] = {}
+        self._recorded: dict[str, ReleaseFile] | None = None
 
     # ------------------------------------------------------------------------------------------ what a plugin overrides
 
@@ -109,7 +127,13 @@ class BaseDumper:
         return True
 
     def download(self, remotefile: str, localfile: str) -> Any:
-        """Called for each of :attr:`to_dump`, several at once in workers of their own: bring the file to its place."""
+        """Called for each of :attr:`to_dump`, several at once in workers of their own: bring the file to its place.
+
+        If ``<localfile>.part`` exists it is the beginning of this very file, from a download that was interrupted.
+        ``localfile`` may also become a folder of files. A dumper that knows the file's hash returns its
+        :class:`~hubkernel.pipeline.dump.models.ReleaseFile` (or a list of them; none for a file that is left out),
+        whose ``name`` is relative to :attr:`new_data_folder`; anything else that is returned means ``localfile``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no download")
 
     def post_download(self, remotefile: str, localfile: str) -> None:
@@ -118,6 +142,9 @@ class BaseDumper:
     def post_dump(self, *args: Any, **kwargs: Any) -> None:
         """Called once all files are there, before anybody sees them: unpack, delete, check."""
         self.post_dump_sanity_check()
+
+    def published(self) -> None:
+        """Called last, once the release is in the archive."""
 
     def set_release(self) -> None:
         """Called before the files are listed by dumpers that list by date: set :attr:`release`."""
@@ -147,14 +174,36 @@ class BaseDumper:
         return self.surroundings.src_doc if self.surroundings else {}
 
     @property
+    def worker(self) -> Worker:
+        """Progress, log and cancel of the step that runs; of nobody outside of one."""
+        if self.surroundings and self.surroundings.worker:
+            return self.surroundings.worker
+        from hubkernel.jobs.context import current
+
+        return current()
+
+    @property
+    def policy(self) -> Policy:
+        """How patient downloads are."""
+        from hubkernel.pipeline.dump.fetch import Policy
+
+        return (self.surroundings.policy if self.surroundings else None) or Policy()
+
+    @property
     def new_data_folder(self) -> str:
         """Folder of the release in the making; its name is the release. Raises :class:`DumperException` before the
         release is known.
         """
+        from hubkernel.pipeline.dump.staging import folder_name, show_release
+
         suffix = getattr(self, self.SUFFIX_ATTR, None)
         if not suffix:
             raise DumperException(f"{type(self).__name__}: set self.{self.SUFFIX_ATTR} before new_data_folder is used")
-        return str(Path(self._root(), str(suffix)))
+        folder = Path(self._root(), folder_name(str(suffix)))
+        current = self.current_data_folder
+        if self.surroundings and self.surroundings.show_current and current and Path(current).name == folder.name:
+            show_release(Path(current), folder)
+        return str(folder)
 
     @property
     def current_data_folder(self) -> str | None:
@@ -167,13 +216,59 @@ class BaseDumper:
         release = self.src_doc.get("last_good", {}).get("release") or self.src_doc.get("download", {}).get("release")
         return str(release) if release is not None else None
 
+    def described(self, remotefile: str) -> RemoteFile | None:
+        """:meth:`describe`, asked once for each file."""
+        if remotefile not in self._described:
+            self._described[remotefile] = self.describe(remotefile)
+        return self._described[remotefile]
+
+    def recorded(self, localfile: str) -> ReleaseFile | None:
+        """What was recorded of a file of the last good release when it was downloaded."""
+        if self._recorded is None:
+            from hubkernel.pipeline.dump.models import Release
+
+            release = Release.read(Path(self.current_data_folder)) if self.current_data_folder else None
+            self._recorded = {file.name: file for file in release.files} if release else {}
+        return self._recorded.get(self.name_of(localfile))
+
+    def unchanged(self, remotefile: str, localfile: str) -> bool:
+        """Whether the server surely still has what was recorded of ``localfile``; false if it cannot be told."""
+        known, now = self.recorded(localfile), self.described(remotefile)
+        return bool(known and now and now.model_copy(update={"name": known.name}).unchanged_since(known))
+
+    def name_of(self, localfile: str) -> str:
+        """A file's path relative to its release, the new or the last one, with ``/``."""
+        path = Path(localfile)
+        for folder in (self.current_data_folder, self.new_data_folder if self.release else None):
+            if folder and path.is_relative_to(folder):
+                return path.relative_to(folder).as_posix()
+        return path.name
+
     def post_dump_sanity_check(self) -> None:
-        """Raise :class:`DumperException` if something in :attr:`to_check` is smaller than it has to be."""
-        raise NotImplementedError
+        """Raise :class:`DumperException` if something in :attr:`to_check` is smaller than it has to be; compressed
+        text is read too. What is missing is only logged.
+        """
+        from hubkernel.pipeline.dump.checks import check_sizes
+
+        check_sizes(self.worker, Path(self.new_data_folder), self.to_check, self.logger)
 
     def post_dump_delete_files(self) -> None:
-        """Delete what :attr:`to_delete` names. Raises :class:`DumperException` for a path outside of the release."""
-        raise NotImplementedError
+        """Delete what :attr:`to_delete` names: files, and folders that are empty. Call it from :meth:`post_dump`.
+
+        Raises :class:`DumperException` for a path outside of the release, before anything is deleted.
+        """
+        from hubkernel.pipeline.dump.checks import delete_files
+
+        delete_files(Path(self.new_data_folder), self.to_delete, self.logger)
+        self.to_delete = []
+
+    def prepare(self) -> None:
+        """Nothing is left to prepare: plugins of old call it."""
+
+    def unprepare(self) -> None:
+        """Close the client: plugins of old call it."""
+        if self._client is not None:
+            self.release_client()
 
     def _root(self) -> str:
         if self.surroundings:
