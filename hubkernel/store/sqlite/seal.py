@@ -15,11 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from hubkernel.store.base import Duplicate, Fold, WriteReport
+from hubkernel.store.encode import Tally
 from hubkernel.store.errors import DuplicateIdError
 from hubkernel.store.sqlite import merging, rebase
 from hubkernel.store.sqlite.connection import attach, connect_immutable
 from hubkernel.store.sqlite.files import Folder
-from hubkernel.store.sqlite.part import CACHE_KIB, Tally, attach_base, create, read_tallies, sync
+from hubkernel.store.sqlite.part import CACHE_KIB, attach_base, create, read_tallies, sync
 
 Progress = Callable[[int, int], None]
 
