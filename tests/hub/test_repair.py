@@ -38,7 +38,7 @@ if prefix != "colors" or moment == "before":
     run("upload", "colors")
 writer.SQLiteWriter.commit = dies
 if prefix == "colors":
-    run("upload", "colors")
+    run("upload", "colors", force=True)
 server.launch("create_build_conf", "things", "thing", ["colors"], roots=["colors"])
 run("merge", "things")
 """
