@@ -60,7 +60,9 @@ def make_context(server: HubServer, jobs: JobManager) -> PipelineContext:
     if root != home.root:
         folders.append(home.plugins)
     store_url, search_url = config.store_url or home.store_url, config.search_url or home.search_url
-    return PipelineContext(root, server.state, store_url, search_url, jobs, folders, config.log_folder)
+    return PipelineContext(
+        root, server.state, store_url, search_url, jobs, folders, config.log_folder, config.for_plugins
+    )
 
 
 def make_plugin_manager(server: HubServer) -> PluginManager:
@@ -69,7 +71,22 @@ def make_plugin_manager(server: HubServer) -> PluginManager:
 
     plugins = PluginManager(server.context, **server.mixargs("dataplugin"))
     plugins.adjust = lambda plugin: adjust(plugin, server.config.class_overrides(plugin.name))
+    plugins.install = server.config.install_requirements
+    plugins.registry.logins = server.config.logins
+    plugins.is_busy = lambda name: is_busy(server, name)
+    plugins.on_change = lambda: server.bus.publish(
+        "data_plugin", None, "reloaded", {"changed": [], "broken": dict(plugins.broken)}
+    )
     return plugins
+
+
+def is_busy(server: HubServer, source: str) -> bool:
+    """Whether a source is being dumped or uploaded."""
+    managers = server.managers or {}
+    plugin = server.plugins.plugins.get(source)
+    dumping = managers["dump_manager"].running() if "dump_manager" in managers else {}
+    uploading = managers["upload_manager"].running() if "upload_manager" in managers else {}
+    return source in dumping or bool(plugin and plugin.specs.keys() & uploading.keys())
 
 
 def adjust(plugin: Plugin, overrides: Mapping[str, Any]) -> None:

@@ -36,8 +36,9 @@ class Surroundings:
 
     @classmethod
     def of(cls, context: PipelineContext, settings: Mapping[str, Any] | None = None) -> Surroundings:
-        """Those of a hub."""
-        return cls(context.store_url, context.state.url, str(context.archive), str(context.logs), dict(settings or {}))
+        """Those of a hub; ``settings`` go before its own."""
+        known = {**context.settings(), **(settings or {})}
+        return cls(context.store_url, context.state.url, str(context.archive), str(context.logs), known)
 
 
 _here: ContextVar[Surroundings | None] = ContextVar("surroundings", default=None)

@@ -38,7 +38,10 @@ if prefix != "colors" or moment == "before":
     run("upload", "colors")
 writer.SQLiteWriter.commit = dies
 if prefix == "colors":
-    run("upload", "colors", force=True)
+    parser = HubHome.find(home).plugins / "colors" / "parser.py"
+    parser.write_text(parser.read_text().replace('"label"', '"name"', 1))
+    run("reload")
+    run("upload", "colors")
 server.launch("create_build_conf", "things", "thing", ["colors"], roots=["colors"])
 run("merge", "things")
 """

@@ -13,7 +13,7 @@ from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.fetch import full_disk_explained
 from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
 from hubkernel.pipeline.dump.staging import Note, files_in, sha256_of, stamp
-from hubkernel.pipeline.dump.work import Item, Work, build, call
+from hubkernel.pipeline.dump.work import Item, Work, build, call, in_hub
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Fetched:
     to_delete: list[str] = field(default_factory=list)
 
 
+@in_hub
 def fetch(worker: Worker, work: Work, state: bytes, item: Item, trust: bool) -> Fetched:
     """Download one file into the release in the making, or take what an interrupted dump left of it.
 
@@ -91,9 +92,13 @@ def _looked_at(path: Path, root: Path, item: Item, remote: RemoteFile | None) ->
     size = path.stat().st_size
     if remote and remote.size is not None and remote.size != size and path == root / item.name:
         raise DumpError(f"{item.remote}: truncated download, {size:,} of {remote.size:,} bytes")
-    says = {"etag": remote.etag, "modified": remote.modified} if remote else {}
     return ReleaseFile(
-        url=item.remote, name=path.relative_to(root).as_posix(), size=size, sha256=sha256_of(path), **says
+        url=item.remote,
+        name=path.relative_to(root).as_posix(),
+        size=size,
+        sha256=sha256_of(path),
+        etag=remote.etag if remote else None,
+        modified=remote.modified if remote else None,
     )
 
 

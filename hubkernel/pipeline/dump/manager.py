@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import CancelledWork
@@ -26,8 +26,7 @@ from hubkernel.pipeline.plugins.specs import DumperSpec
 
 logger = logging.getLogger(__name__)
 
-_FIELDS = {"SCHEDULE": "schedule", "DISABLED": "disabled", "UNCOMPRESS": "uncompress"}
-"""Attributes that the hub looks at before it makes a dumper."""
+_ARGUMENTS = ("force", "skip_manual", "schedule", "check_only", "steps")
 
 
 class DumpManager:
@@ -52,8 +51,6 @@ class DumpManager:
         self.settings = Settings(Policy(**policy), asyncio.Semaphore(parallel), auto_upload)
         self.scheduler: Callable[[str, str], object] | None = None
         """``(source, cron)``: who runs dumps by the clock, for ``dump(src, schedule=True)``; set by the hub."""
-        self.overrides: Callable[[str], Mapping[str, Any]] = lambda source: {}
-        """Attributes of a source's dumper that were set for it, e.g. ``{"SCHEDULE": "0 3 * * *"}``; set by the hub."""
         self._running: set[str] = set()
 
     async def dump_src(
@@ -74,7 +71,7 @@ class DumpManager:
         ``skip_manual`` leaves out a source whose data are put in place by hand. ``steps="post"`` does ``post_dump``
         of the last release once more. More arguments go to the dumper, such as ``path`` for data put in place by hand.
         """
-        self._refuse_typos(kwargs)
+        self.check_arguments(src, **kwargs)
         plugin = self.plugins[src]
         spec = self._spec(plugin)
         if spec.disabled:
@@ -85,7 +82,7 @@ class DumpManager:
             return "Manual"
         if schedule:
             return self._schedule(plugin, spec)
-        asked = Asked(force, _post_only(steps), kwargs, self.overrides(plugin.name))
+        asked = Asked(force, _post_only(steps), kwargs, plugin.settings)
         return await self._dump(plugin, spec, Tally(), asked, check_only)
 
     async def dump_all(self, force: bool = False, *, check_only: bool = False) -> dict[str, str]:
@@ -98,7 +95,9 @@ class DumpManager:
         enabled = [name for name, spec in specs.items() if not (spec.disabled or spec.manual)]
         tally = Tally()
         dumps = [
-            self._dump(self.plugins[name], specs[name], tally, Asked(force, overrides=self.overrides(name)), check_only)
+            self._dump(
+                self.plugins[name], specs[name], tally, Asked(force, overrides=self.plugins[name].settings), check_only
+            )
             for name in enabled
         ]
         outcomes = await asyncio.gather(*dumps, return_exceptions=True)
@@ -121,7 +120,7 @@ class DumpManager:
         """Every source that has a dumper, with its last dump, its last good release and its history."""
         return [self._info(plugin) for plugin in self.plugins.plugins.values() if plugin.dumper]
 
-    async def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
+    def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
         """Declare that data are fine: those of the last good release, whatever the last attempt was; or those that
         somebody has put into the folder ``release`` of the source's archive.
 
@@ -131,7 +130,7 @@ class DumpManager:
         state = SourceState(self.context, spec.source)
         good = state.last_good()
         if release is not None or good is None:
-            good = await self._by_hand(spec, release, dry_run)
+            good = self._by_hand(spec, release, dry_run)
         if not dry_run:
             state.succeed(*good, datetime.now(UTC), pending=False)
             return [{"_id": src, "download": state.load()["download"]}]
@@ -141,7 +140,7 @@ class DumpManager:
             download.pop(key, None)
         return [{"_id": src, "download": download}]
 
-    async def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
+    def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
         archive = self.context.archive / spec.folder
         found = [entry for entry in archive.iterdir() if entry.is_dir()] if archive.is_dir() else []
         folders = sorted(entry.name for entry in found if not entry.name.startswith("."))
@@ -158,10 +157,7 @@ class DumpManager:
         folder = str(archive / wanted[0])
         if dry_run:
             return Release(source=spec.source, release=wanted[0], created=datetime.now(UTC), files=[]), folder
-        adopted: Release = await current().run(
-            adopt, spec.source, folder, where="thread", description="look at the files"
-        )
-        return adopted, folder
+        return adopt(spec.source, Path(folder)), folder
 
     def schedules(self) -> dict[str, str]:
         """The cron of every source that has one, is not disabled and not dumped by hand."""
@@ -198,18 +194,21 @@ class DumpManager:
         return f"{plugin.name} is scheduled: {spec.schedule}"
 
     def _spec(self, plugin: Plugin) -> DumperSpec:
-        """What is known of its dumper, with what was set for this source. Raises :class:`DumpError`."""
-        spec = plugin.dumper
-        if spec is None:
+        """What is known of its dumper. Raises :class:`DumpError` if it has none."""
+        if plugin.dumper is None:
             raise DumpError(f"{plugin.name} has no dumper: its collections are filled without one")
-        overrides = self.overrides(plugin.name)
-        return replace(spec, **{field: overrides[name] for name, field in _FIELDS.items() if name in overrides})
+        return plugin.dumper
 
-    def _refuse_typos(self, kwargs: Mapping[str, Any]) -> None:
-        known = ("force", "skip_manual", "schedule", "check_only", "steps")
-        for name in kwargs:
-            if near := nearest(name, known, cutoff=0.75):
-                raise DumpError(f"dump takes no {name!r}: did you mean {near!r}?")
+    def check_arguments(self, src: str, *args: Any, **kwargs: Any) -> None:
+        """Called with the arguments of ``dump`` before it begins. Raises ``ValueError`` for one that neither it nor the
+        dumper takes, as far as it is known without the dumper's code.
+        """
+        plugin = self.plugins.plugins.get(src)
+        own = plugin is not None and plugin.dumper is not None and plugin.dumper.target is not None
+        for name in [name for name in kwargs if name not in _ARGUMENTS]:
+            near = nearest(name, _ARGUMENTS, cutoff=0.75 if own else 0.5)
+            if near or (plugin is not None and not own):
+                raise ValueError(f"dump takes no {name!r}" + (f": did you mean {near!r}?" if near else f" for {src}"))
 
     def _info(self, plugin: Plugin) -> dict[str, Any]:
         document = SourceState(self.context, plugin.name).load()

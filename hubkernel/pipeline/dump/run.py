@@ -24,6 +24,7 @@ from hubkernel.pipeline.dump.staging import INCOMING, folder_name
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.dump.work import Item, Listing, Work
 from hubkernel.pipeline.plugins.specs import DumperSpec
+from hubkernel.pipeline.surroundings import Surroundings as HubSurroundings
 
 NOTHING = "Nothing to dump"
 
@@ -76,6 +77,7 @@ class DumpRun:
         self.last = self.state.last_good()
         self.where: Any = "process" if spec.target else "thread"
         self.work = self._work(context, folder)
+        self.stopped = False
 
     def _work(self, context: PipelineContext, folder: Path) -> Work:
         surroundings = Surroundings(
@@ -87,7 +89,7 @@ class DumpRun:
             settings=dict(self.asked.overrides or {}),
             root=str(self.archive),
         )
-        return Work(str(folder), self.spec, surroundings)
+        return Work(str(folder), self.spec, surroundings, HubSurroundings.of(context))
 
     async def run(self, check_only: bool) -> str:
         if check_only:
@@ -125,14 +127,14 @@ class DumpRun:
         return await self._publish(found, draft)
 
     async def _list(self, function: Any, staging: Path) -> Listing:
-        where = "process" if self.spec.target or (self.spec.section and self.spec.section.release) else "thread"
+        theirs = self.spec.target or (self.spec.section and self.spec.section.release)
         show = replace(self.work.surroundings, staging=str(staging), show_current=not self.asked.force)
         found: Listing = await self.job.run(
             function,
             replace(self.work, surroundings=show),
             self.asked.force or self.state.unfinished(),
             dict(self.asked.kwargs or {}),
-            where=where,
+            where="process" if theirs else "thread",
             description="look for a new release",
         )
         return found
@@ -161,16 +163,22 @@ class DumpRun:
         async with slots, self.settings.slots:
             async with turn:
                 await pause(found.pause)
-            fetched: Fetched = await self.job.run(
-                fetch,
-                self.work,
-                found.state,
-                item,
-                not self.asked.force,
-                where=self.where,
-                description=f"download {item.name}",
-                on_progress=self.tally.of(item),
-            )
+            if self.stopped:
+                raise asyncio.CancelledError
+            try:
+                fetched: Fetched = await self.job.run(
+                    fetch,
+                    self.work,
+                    found.state,
+                    item,
+                    not self.asked.force,
+                    where=self.where,
+                    description=f"download {item.name}",
+                    on_progress=self.tally.of(item),
+                )
+            except BaseException:
+                self.stopped = True  # whoever waits for this slot has it before the error is known elsewhere
+                raise
             self.tally.finish(item, sum(file.size for file in fetched.files))
             return fetched
 
@@ -257,8 +265,10 @@ class DumpRun:
         draft = replace(draft, release=release)
         name = found.folder if found.named_by_date or self.asked.post_only else folder_name(release.release)
         staged, place = str(self.work.staging / found.folder), str(self.archive / name)
+        new_label = not self.last or self.last[0].release != release.release
+        keep = found.keep_label or (found.named_by_date and new_label)
         folder, release = await self._step(
-            assembling.publish, release, staged, place, keep_label=found.keep_label, description="publish the release"
+            assembling.publish, release, staged, place, keep_label=keep, description="publish the release"
         )
         pending = self.settings.auto_upload and found.auto_upload
         self.state.succeed(release, folder, self.started, pending=pending)

@@ -238,8 +238,8 @@ _STDLIB = str(Path(os.__file__).parent) + os.sep
 
 
 def main() -> None:
-    """Read ``{"requests": [...], "surroundings": {...}}`` from stdin, and write one line of JSON for each request; what the code of plugins
-    prints goes to stderr.
+    """Read ``{"requests": [...], "surroundings": {...}}`` from stdin, and write one line of JSON for each request; what
+    the code of plugins prints goes to stderr.
     """
     task = json.loads(sys.stdin.readline())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -20,8 +20,8 @@ def convert_at(
 ) -> Document:
     """Replace, in place, every value that is no object or list by ``fn`` of it, items of lists each by its own.
 
-    ``include_keys`` restricts it to the values at these dotted paths, ``exclude_keys`` leaves out what is at these
-    paths and below. Returns ``d``.
+    ``include_keys`` restricts it to the values at these dotted paths, ``exclude_keys`` leaves those out; a path names
+    no objects, nor what is below them. Returns ``d``.
     """
     include = frozenset(include_keys) if include_keys else None
     _convert(d, fn, "", include, frozenset(exclude_keys or ()))
@@ -33,8 +33,6 @@ def _convert(
 ) -> None:
     for key, inner in value.items():
         path = above + key
-        if path in exclude:
-            continue
         value[key] = _converted(inner, fn, path, include, exclude)
 
 
@@ -46,7 +44,7 @@ def _converted(
         return value
     if isinstance(value, list):
         return [_converted(item, fn, path, include, exclude) for item in value]
-    return fn(value) if include is None or path in include else value
+    return fn(value) if (include is None or path in include) and path not in exclude else value
 
 
 def traverse_keys(
@@ -55,7 +53,7 @@ def traverse_keys(
     """``(dotted path, value)`` of everything that is no object or list, items of lists singly.
 
     With ``include_keys``: of what is at these paths, whole, unless it is false (0, empty, None) or not there. With
-    ``exclude_keys``: of all but what is at these paths and below.
+    ``exclude_keys``: of all but those at these paths; a path names no objects, nor what is below them.
     """
     if include_keys:
         for path in include_keys:
@@ -65,15 +63,13 @@ def traverse_keys(
 
 
 def _leaves(value: Any, path: str, exclude: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    if path in exclude:
-        return
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}" if path else str(key), exclude)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _leaves(item, path, exclude)
-    else:
+    elif path not in exclude:
         yield path, value
 
 

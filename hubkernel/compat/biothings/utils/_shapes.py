@@ -57,12 +57,10 @@ def dict_traverse(d: Document, func: Callable[[Any, Any], tuple[Any, Any]], trav
 
 
 def dict_walk(dictionary: Any, key_func: Callable[[Any], Any]) -> Any:
-    """A copy with every key, at any depth, as ``key_func(key)``."""
-    if isinstance(dictionary, dict):
-        return {key_func(key): dict_walk(value, key_func) for key, value in dictionary.items()}
-    if isinstance(dictionary, list):
-        return [dict_walk(item, key_func) for item in dictionary]
-    return dictionary
+    """A copy with every key, at any depth of objects but not in lists, as ``key_func(key)``."""
+    if not isinstance(dictionary, dict):
+        return dictionary
+    return {key_func(key): dict_walk(value, key_func) for key, value in dictionary.items()}
 
 
 def normalized_value(value: Any, sort: bool = True) -> Any:
@@ -97,14 +95,10 @@ def dict_nodup(_dict: Document, sort: bool = True) -> Document:
 
 
 def dict_apply(d: Document, key: Any, value: Any, sort: bool = True) -> None:
-    """Add a value, or each of a list, to what ``d`` has at ``key``, in place: several become a list without
-    repetitions, sorted if ``sort``.
+    """Add a value, or each of a list, to what ``d`` has at ``key``, in place, and make of both what
+    :func:`normalized_value` does. Returns nothing.
     """
-    there = alwayslist(d[key]) if key in d else []
-    items = _distinct([*there, *(value if isinstance(value, list) else [value])])
-    if sort:
-        items = _sorted(items)
-    d[key] = items[0] if len(items) == 1 and (key in d or not isinstance(value, list)) else items
+    d[key] = normalized_value([*_items(d[key]), *_items(value)] if key in d else value, sort)
 
 
 def dict_attrmerge(
@@ -115,7 +109,7 @@ def dict_attrmerge(
 ) -> Document:
     """One object out of several: the values of a key in one list, as :func:`normalized_value` makes it.
 
-    ``removedup=False`` keeps what is there twice. ``special_fns``: what to make of the list of values of a key.
+    ``removedup=False`` keeps all of them, in their order. ``special_fns``: what to make of the list of values of a key.
     """
     merged: Document = {}
     for key in dict.fromkeys(key for item in dict_li for key in item):
@@ -124,7 +118,7 @@ def dict_attrmerge(
             merged[key] = special_fns[key](values)
             continue
         flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        merged[key] = normalized_value(flat, sort) if removedup else _sorted(flat) if sort else flat
+        merged[key] = normalized_value(flat, sort) if removedup else flat if len(values) > 1 else values[0]
     return merged
 
 
@@ -161,8 +155,8 @@ def merge_root_keys(doc1: Document, doc2: Document, exclude: Iterable[str] | Non
     for key, value in doc2.items():
         if key not in doc1:
             doc1[key] = value
-        elif key not in kept:
-            doc1[key] = [*_items(doc1[key]), *_items(value)]
+        elif key not in kept and value != []:
+            doc1[key] = [*_items(doc1[key]), *_items(value)] if doc1[key] != [] else value
     return doc1
 
 
