@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import workloads
+from tests.services import sdk
 from tests.services.mongod import Mongod
 
-PEER = "biothings[hub,cli]==1.2.2"
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("HUBKERNEL_BENCH_CACHE", ROOT / ".cache"))
 
@@ -59,27 +58,61 @@ class Contender:
         return statistics.median(run.documents / getattr(run, figure) for run in self.runs)
 
 
-def options(description: str | None, *, documents: int = 0) -> argparse.Namespace:
-    """The arguments of a benchmark; ``documents`` is the default of ``--documents``, which 0 leaves out."""
-    parser = argparse.ArgumentParser(description=description)
+@dataclass(frozen=True)
+class Target:
+    """A promised ratio between two contenders, each named by how its title begins; of several the fastest counts."""
+
+    figure: str
+    """``cpu``: documents per CPU second; ``wall``: documents per second; ``rss``: the inverse of the memory used."""
+    ours: str
+    against: str | float
+    """A number is a fixed limit, in MB."""
+    at_least: float
+
+    def ratio(self, contenders: Sequence[Contender]) -> float | None:
+        """None if one of them did not run."""
+        mine, theirs = (
+            [self._value(item) for item in contenders if isinstance(name, str) and item.name.startswith(name)]
+            for name in (self.ours, self.against)
+        )
+        if isinstance(self.against, float | int):
+            theirs = [1 / self.against]
+        return max(mine) / max(theirs) if mine and theirs else None
+
+    def verdict(self, contenders: Sequence[Contender]) -> str:
+        ratio = self.ratio(contenders)
+        against = f"{self.against} MB" if isinstance(self.against, float | int) else f"'{self.against}'"
+        what = {"cpu": "documents per CPU second", "wall": "documents per second", "rss": "memory (inverse)"}
+        said = "not measured" if ratio is None else f"{ratio:.2f}  {'kept' if ratio >= self.at_least else 'MISSED'}"
+        return f"{what[self.figure]}: '{self.ours}' to {against}, promised {self.at_least:g}: {said}"
+
+    def _value(self, item: Contender) -> float:
+        return 1 / item.median("rss") if self.figure == "rss" else item.per_second(self.figure)
+
+
+def options(
+    description: str | None, *, documents: int = 0, cases: Mapping[str, object] | None = None
+) -> argparse.Namespace:
+    """The arguments of a benchmark; ``documents`` is the default of ``--documents``, which 0 leaves out. ``cases``:
+    those that may be chosen from.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if cases:
+        parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(cases)} (default: all)")
     if documents:
         parser.add_argument("--documents", type=int, default=documents, help=f"how many (default: {documents})")
     parser.add_argument("--runs", type=int, default=5, help="runs of each contender; the median counts (default: 5)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of every contender (default: 1)")
     parser.add_argument("--only", help="run only contenders whose name contains this")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if cases and (unknown := set(arguments.cases) - set(cases)):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
+    return arguments
 
 
 def peer_python() -> Path:
     """The interpreter of the peer's own virtual environment, made on first use (some minutes, 280 MB)."""
-    folder = CACHE / "peer"
-    marker = folder / "complete"
-    if not marker.exists():
-        print(f"installing {PEER} into {folder} ...", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", PEER], check=True)
-        marker.touch()
-    return folder / "bin" / "python"
+    return sdk.python()
 
 
 def peer_hub(folder: Path, *arguments: object) -> Run:
@@ -134,16 +167,24 @@ def measured(
     return "\n".join(output), figures
 
 
-def compare(contenders: list[Contender], arguments: argparse.Namespace) -> None:
-    """Run them in turn, then print a row each and the ratios to the first one (which is ours)."""
+def compare(
+    contenders: list[Contender], arguments: argparse.Namespace, *, targets: Sequence[Target] = (), runs: int = 0
+) -> None:
+    """Run them in turn, then print a row each, the ratios to the first one (which is ours) and what was promised."""
+    runs = runs or arguments.runs
     chosen = [item for item in contenders if not arguments.only or arguments.only in item.name]
+    if not chosen:
+        print(f"nothing to run: no contender's name contains {arguments.only!r}")
+        return
     before = os.getloadavg()[0]
-    for number in range(arguments.runs):
+    for number in range(runs):
         for contender in chosen:
             contender.prepare()
-            print(f"run {number + 1}/{arguments.runs}: {contender.name}", file=sys.stderr, flush=True)
+            print(f"run {number + 1}/{runs}: {contender.name}", file=sys.stderr, flush=True)
             contender.runs.append(contender.run())
     report(chosen, before)
+    for target in targets:
+        print(target.verdict(chosen), flush=True)
 
 
 def report(contenders: list[Contender], load_before: float) -> None:

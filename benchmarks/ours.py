@@ -21,15 +21,48 @@ def load_data(data_folder):
             yield json.loads(line)
 """
 
+IN_PARTS = """
+import json
+from pathlib import Path
 
-def plugin(folder: Path, name: str, url: str, on_duplicates: str = "error") -> Path:
+
+def parts(self):
+    return [(str(file),) for file in sorted(Path(self.data_folder).glob("part*.jsonl"))]
+
+
+def load_data(file):
+    with open(file) as lines:
+        for line in lines:
+            yield json.loads(line)
+"""
+
+REPEATED = """
+import json
+import os
+
+
+def load_data(data_folder):
+    for time in range({times}):
+        with open(os.path.join(data_folder, "{name}.jsonl")) as lines:
+            for line in lines:
+                document = json.loads(line)
+                document["_id"] += f"-{{time}}"
+                yield document
+"""
+
+
+def plugin(
+    folder: Path, name: str, url: str | list[str], on_duplicates: str = "error", *, parser: str = PARSER, **options: Any
+) -> Path:
     """Write the plugin that both sides run: a JSON lines parser as people write it."""
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     uploader = {"parser": "parser:load_data", "on_duplicates": on_duplicates}
+    if "def parts" in parser:
+        uploader["parallelizer"] = "parser:parts"
     manifest = {"version": "0.3", "dumper": {"data_url": url, "uncompress": False}, "uploader": uploader}
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2))
-    (target / "parser.py").write_text(PARSER.format(name=name))
+    (target / "parser.py").write_text(parser.format(name=name, **options) if "{name}" in parser else parser)
     return target
 
 
@@ -50,8 +83,9 @@ class Home:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
 
-    def add(self, name: str, data: Path, on_duplicates: str = "error") -> None:
-        plugin(self.root / "plugins", name, data.as_uri(), on_duplicates)
+    def add(self, name: str, *data: Path, on_duplicates: str = "error", **options: Any) -> None:
+        urls = [file.as_uri() for file in data]
+        plugin(self.root / "plugins", name, urls if len(urls) > 1 else urls[0], on_duplicates, **options)
 
     def execute(self, command: str) -> tuple[Any, dict[str, Any]]:
         line = [sys.executable, "-m", "hubkernel.cli", "exec", "--json", command]
@@ -62,7 +96,17 @@ class Home:
         _, figures = self.execute(command)
         return Run(documents, figures["wall"], figures["cpu"], figures["rss"])
 
+    def upload(self, name: str, documents: int, **expected: int) -> Run:
+        """Upload a source and check what that says of itself: a benchmark cannot lose any document."""
+        answer, figures = self.execute(f"upload({name!r})")
+        found = answer["result"][name]
+        if {what: found[what] for what in expected} != expected:
+            sys.exit(f"ours: upload({name!r}) says {found}, not {expected}")
+        if (held := self.count(name)) != found["count"]:
+            sys.exit(f"ours holds {held} documents of {name}, not {found['count']}")
+        return Run(documents, figures["wall"], figures["cpu"], figures["rss"])
+
     def count(self, source: str) -> int:
-        """How many documents ``source`` holds: read back from the hub, so that a benchmark cannot lose any."""
+        """How many documents ``source`` holds, read back from the hub."""
         found, _ = self.execute(f"sources({source!r})")
         return int(found[0]["count"])

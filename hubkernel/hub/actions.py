@@ -13,7 +13,6 @@ from hubkernel.hub.config import ConfigError, masked
 from hubkernel.hub.config_plain import decoded
 from hubkernel.hub.graph import LOOK_BACK, graph, graph_text
 from hubkernel.hub.launching import origin
-from hubkernel.hub.managers import adjusted
 from hubkernel.hub.names import hint, nearest
 from hubkernel.hub.schedule import get_schedule, iso
 from hubkernel.hub.summary import status
@@ -86,7 +85,7 @@ class HubActions:
             raise ConfigError(f"no class or source {owner!r}{hint(owner, known)}")
         if owner in plugins:
             try:
-                adjusted(plugins[owner].manifest, attribute, decoded(value, None))
+                plugins[owner].check_setting(attribute, decoded(value, None))
             except ValueError as error:
                 raise ConfigError(f"{owner}.{attribute}: {error}") from None
 

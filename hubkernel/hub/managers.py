@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from pydantic import ValidationError
 
-from hubkernel.hub.names import hint
 from hubkernel.pipeline.context import PipelineContext
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
     from hubkernel.jobs.manager import JobManager
     from hubkernel.pipeline.plugins import Plugin, PluginManager
-    from hubkernel.pipeline.plugins.models import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -76,26 +73,14 @@ def make_plugin_manager(server: HubServer) -> PluginManager:
 
 
 def adjust(plugin: Plugin, overrides: Mapping[str, Any]) -> None:
-    """Apply what ``setconf("<source>.SCHEDULE", ...)`` stored: keys of the manifest's dumper, in capitals. One that is
-    wrong becomes a warning of the plugin.
+    """Apply what ``setconf("<source>.SCHEDULE", ...)`` stored: attributes of the source's dumper, in capitals. One that
+    is wrong becomes a warning of the plugin.
     """
     for name, value in overrides.items():
         try:
-            plugin.manifest = adjusted(plugin.manifest, name, value)
+            plugin.set(name, value)
         except ValueError as error:
             plugin.warnings.append(f"setconf {plugin.name}.{name}: {error}")
-
-
-def adjusted(manifest: Manifest, name: str, value: Any) -> Manifest:
-    """The manifest with another value of its dumper's key ``name`` (in capitals). Raises ``ValueError``."""
-    dumper, key = manifest.dumper, name.lower()
-    if key not in type(dumper).model_fields:
-        raise ValueError(f"no such key{hint(key, type(dumper).model_fields)}")
-    try:
-        changed = type(dumper).model_validate({**dumper.model_dump(by_alias=True), key: value})
-    except ValidationError as error:
-        raise ValueError("; ".join(str(fault["msg"]) for fault in error.errors())) from None
-    return manifest.model_copy(update={"dumper": changed})
 
 
 def make_dump_manager(server: HubServer) -> Any:

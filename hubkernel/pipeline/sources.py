@@ -106,7 +106,7 @@ class SourceManager:
         jobs: Mapping[str, Any] = document.get("upload", {}).get("jobs", {})
         collections = list(dict.fromkeys([*(plugin.uploaders if plugin else ()), *jobs]))
         source: dict[str, Any] = {"_id": name, "name": name, "count": sum(map(self._count, collections))}
-        if document.get("download") or plugin:
+        if document.get("download") or (plugin and plugin.dumper):
             source["download"] = _download(plugin, document.get("download") or {}, debug)
         if collections:
             uploads = {sub: _upload(plugin, sub, jobs.get(sub) or {}, debug) for sub in collections}
@@ -130,9 +130,9 @@ class SourceManager:
             "url": f"local://{plugin.folder}",
             "type": "local",
             "active": True,
-            "loader": "manifest",
-            "display_name": plugin.manifest.display_name,
-            "biothing_type": plugin.manifest.biothing_type,
+            "loader": plugin.loader,
+            "display_name": plugin.display_name,
+            "biothing_type": plugin.biothing_type,
         }
         return {"plugin": described, "warnings": list(plugin.warnings)}
 
@@ -155,23 +155,26 @@ class SourceManager:
 
 def _origin(plugin: Plugin | None, collection: str) -> str:
     """Who made a mapping: the plugin's own function, or somebody who saved it."""
-    section = plugin.uploaders.get(collection) if plugin else None
-    return "uploader" if section and section.mapping else "master"
+    spec = plugin.specs.get(collection) if plugin else None
+    declared = spec is not None and (spec.target is not None or (spec.section is not None and spec.section.mapping))
+    return "uploader" if declared else "master"
 
 
 def _download(plugin: Plugin | None, state: Document, debug: bool) -> dict[str, Any]:
     shown = _state(state, DOWNLOAD, debug)
     if plugin is None:
         return shown
-    dumper = plugin.manifest.dumper
+    dumper = plugin.dumper
+    if dumper is None:
+        return shown
     schedule = {"cron": dumper.schedule, "strdelta": None} if dumper.schedule else None
-    described: dict[str, Any] = {"name": plugin.name, "bases": [], "schedule": schedule, "manual": False}
+    described = {"name": plugin.name, "bases": list(dumper.bases), "schedule": schedule, "manual": dumper.manual}
     return {**shown, "dumper": {**described, "disabled": dumper.disabled}}
 
 
 def _upload(plugin: Plugin | None, collection: str, state: Document, debug: bool) -> dict[str, Any]:
-    own = plugin is not None and collection in plugin.uploaders
-    uploader = {"name": collection, "bases": [], "dummy": False} if own else None
+    spec = plugin.specs.get(collection) if plugin else None
+    uploader = {"name": collection, "bases": list(spec.bases), "dummy": spec.dummy} if spec else None
     return {**_state(state, UPLOAD, debug), "uploader": uploader}
 
 

@@ -12,7 +12,7 @@ bytes*. Beside it stands a 16-byte BLAKE2b hash of these bytes, so that comparin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,6 +51,23 @@ class WriteReport:
     """Documents that shared an ``_id`` with an earlier one: ``received - documents``."""
     bytes: int
     """Total size of the documents' BSON."""
+    added: int | None = None
+    """Compared with the base of the writer (None without one): documents whose ``_id`` it has not ..."""
+    changed: int | None = None
+    """... those that it has with other content ..."""
+    removed: int | None = None
+    """... its documents that are gone ..."""
+    unchanged: int | None = None
+    """... and those that are the same, byte by byte. They are not written again."""
+    same: bool = False
+    """Nothing differs from the base: :meth:`CollectionWriter.commit` leaves it where it is."""
+    token: str = ""
+    """What :meth:`DocumentStore.token` says once this is committed: the writer's, or its base's if that stays."""
+
+    @property
+    def differences(self) -> dict[str, int | None]:
+        """``{"added", "changed", "removed", "unchanged"}``"""
+        return {what: getattr(self, what) for what in ("added", "changed", "removed", "unchanged")}
 
 
 class PartWriter(ABC):
@@ -116,8 +133,18 @@ class CollectionWriter(ABC):
     def commit(self, name: str, *, archive: str | None = None) -> None:
         """Make the sealed collection visible as ``name``, in one atomic and durable step.
 
-        An existing ``name`` is renamed to ``archive`` in the same step, or dropped if ``archive`` is None.
+        An existing ``name`` is renamed to ``archive`` in the same step, or dropped if ``archive`` is None. If sealing
+        found that nothing differs from the base (:attr:`WriteReport.same`), the base stays what it is, with its token,
+        and nothing becomes an archive. Raises :class:`StoreError` if it is not called ``name`` any more.
         """
+
+    @abstractmethod
+    def finished(self) -> dict[int, int]:
+        """The parts that were closed, and how many documents each has."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Let go of what is written so far without dropping it, for :meth:`DocumentStore.resume`."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -170,6 +197,30 @@ class Collection(ABC):
     def size(self) -> int:
         """Bytes on disk."""
 
+    @abstractmethod
+    def create_index(self, field: str, *, progress: Callable[[], None] | None = None) -> None:
+        """Let :meth:`find` and :meth:`count` look up equality and ``$in`` on a (dotted) field instead of reading every
+        document. One that is there already is no error. A collection that replaces this one gets the same indexes
+        before it is committed. ``progress()`` is called now and then and may raise to stop. Raises ``ValueError`` for
+        what is no field.
+        """
+
+    @abstractmethod
+    def indexes(self) -> list[str]:
+        """The fields that have an index, in order. ``_id`` always has one and is not among them."""
+
+    @abstractmethod
+    def drop_index(self, field: str) -> None:
+        """One that does not exist is no error."""
+
+
+def check_field(field: str) -> bool:
+    """Whether an index of the field is to be made: not of ``_id``. Raises ``ValueError`` for what is no field."""
+    parts = field.split(".") if isinstance(field, str) else [""]
+    if any(not part or part.startswith("$") or "\0" in part for part in parts):
+        raise ValueError(f"{field!r} is no field: give a name, or names with dots between them")
+    return field != "_id"
+
 
 class DocumentStore(ABC):
     """Collections by name. Safe to use from several threads and processes; open one per process by :attr:`url`."""
@@ -196,11 +247,24 @@ class DocumentStore(ABC):
         """
 
     @abstractmethod
-    def writer(self) -> CollectionWriter: ...
+    def writer(self, base: str | None = None) -> CollectionWriter:
+        """A writer of a new collection. ``base`` names the collection that it is to replace: documents that this has
+        already are not written again, and the report of sealing counts the differences. What comes of it is the same
+        with and without a base. One that does not exist is like an empty one. Raises ``ValueError`` if it is committed
+        under another name.
+        """
 
     @abstractmethod
     def join(self, token: str) -> CollectionWriter:
         """The writer of that token, seen from another process: only :meth:`CollectionWriter.part` may be used."""
+
+    @abstractmethod
+    def resume(self, token: str, base: str | None = None) -> CollectionWriter:
+        """Go on with a writer that was left, or whose process died. Parts that were closed are as they were
+        (:meth:`CollectionWriter.finished`), what other parts wrote is dropped. ``base`` as it was.
+
+        Raises :class:`StoreError` if that cannot be: it lives, has ended, was being sealed, or its base was replaced.
+        """
 
     @abstractmethod
     def rename(self, old: str, new: str, *, replace: bool = False) -> None:
@@ -211,8 +275,10 @@ class DocumentStore(ABC):
         """Drop a collection; one that does not exist is no error."""
 
     @abstractmethod
-    def sweep(self) -> list[str]:
-        """Remove what dead writers left behind; returns their tokens. Never touches a living writer or a collection."""
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        """Remove what dead writers left behind, except for the tokens ``keep``; returns their tokens. Never touches a
+        living writer or a collection.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

@@ -18,7 +18,8 @@ from hubkernel.pipeline.dump.dumpers.base import Surroundings
 from hubkernel.pipeline.dump.fetch import Policy
 from hubkernel.pipeline.dump.staging import set_aside
 from hubkernel.pipeline.dump.work import Item, Work, build, state_of
-from hubkernel.pipeline.plugins import PluginManager
+from hubkernel.pipeline.plugins import Plugin, PluginManager
+from hubkernel.pipeline.plugins.discovery import Classes
 from hubkernel.pipeline.plugins.specs import DumperSpec
 from hubkernel.store import open_state
 
@@ -199,6 +200,15 @@ class Bench:
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "parser.py").write_text("def load_data(folder):\n    yield {'_id': '1'}\n\n" + code)
         self.plugins.load(folder)
+        return folder
+
+    def classes(self, name: str, code: str, **known: Any) -> Path:
+        """A plugin with the class ``Mine``; ``known`` is what the hub knows of it, as in :class:`DumperSpec`."""
+        folder = self.context.plugins / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "dumper.py").write_text("from hubkernel.pipeline.dump.dumpers import *\n" + code)
+        spec = DumperSpec(name, name, target="dumper:Mine", **known)
+        self.plugins.plugins[name] = Plugin(name, folder, None, folder / "dumper.py", classes=Classes([spec]))
         return folder
 
     def dump(self, name: str, **kwargs: Any) -> str:

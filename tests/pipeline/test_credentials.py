@@ -9,12 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hubkernel.pipeline.dump.steps import fetch
 
 from hubkernel.jobs.context import current
 from hubkernel.pipeline.credentials import CredentialError, authorization, check_reference, resolve
 from hubkernel.pipeline.dump import FetchError
 from hubkernel.pipeline.dump.fetch import Policy, probe
+from tests.pipeline.dump_tools import fetch
 
 
 def test_a_login_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

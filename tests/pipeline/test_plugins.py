@@ -233,8 +233,20 @@ def test_dataload_c17_importable_module_as_parser(
 
 def test_dataload_c24_name_and_class(tmp_path: Path) -> None:
     assert load_plugin(make(tmp_path / "folder", changed(name="other"))).name == "other"
-    (fault,) = faults(make(tmp_path / "q", changed(dumper={"class": "mod.Dumper"})))
-    assert fault == "5 dumper.class: custom classes cannot be loaded yet: use functions"
+    code = "from hubkernel.pipeline.dump.dumpers.base import BaseDumper\n"
+    code += "from hubkernel.pipeline.upload.uploaders import MergerSourceUploader\n"
+    code += "class Mine(BaseDumper):\n    SCHEDULE = '0 3 * * *'\n    AUTO_UPLOAD = False\n"
+    code += "class Up(MergerSourceUploader):\n    name = 'not this'\n"
+    manifest = {"version": "1.1", "dumper": {"class": "own.Mine"}, "uploader": {"class": "own:Up"}}
+    plugin = load_plugin(make(tmp_path / "q", manifest, own=code))
+    assert plugin.dumper and plugin.dumper.target == "own:Mine" and plugin.dumper.section is not None
+    assert (plugin.dumper.source, plugin.dumper.schedule, plugin.dumper.auto_upload) == ("q", "0 3 * * *", False)
+    assert [(spec.name, spec.target, spec.duplicates) for spec in plugin.specs.values()] == [("q", "own:Up", "merge")]
+    manifest["dumper"] = {"class": "own.Mne"}
+    (fault,) = faults(make(tmp_path / "q", manifest, own=code))
+    assert fault.startswith("4 dumper.class: no class 'Mne' in") and fault.endswith("did you mean 'Mine'?")
+    with pytest.raises(PluginError, match=r"dumper.class: own:Up is no dumper"):
+        load_plugin(make(tmp_path / "q", {**manifest, "dumper": {"class": "own.Up"}}, own=code))
 
 
 def test_dataload_c62_keylookup(tmp_path: Path) -> None:
@@ -290,7 +302,7 @@ uploaders:
   - {<<: *base, name: two, on_duplicates: merge}
 """
     plugin = load_plugin(make(tmp_path / "p", text, name="manifest.yaml"))
-    assert {name: section.on_duplicates for name, section in plugin.uploaders.items()} == {
+    assert {name: str(spec.duplicates) for name, spec in plugin.specs.items()} == {
         "one": "ignore",
         "two": "merge",
     }
@@ -315,7 +327,9 @@ def test_broken_plugins_do_not_stop_the_others(manager: PluginManager) -> None:
     (root / "notes").mkdir()
     manager.load_all()
     assert list(manager.plugins) == ["good"] and set(manager.broken) == {"bad", "advanced"}
-    assert "advanced plugins" in manager.broken["advanced"] and "'dumper' is missing" in manager.broken["bad"]
+    assert (
+        "no dumper class with SRC_NAME" in manager.broken["advanced"] and "'dumper' is missing" in manager.broken["bad"]
+    )
     with pytest.raises(UnknownPluginError, match=r"source 'bad' is broken:\n.*manifest.json:1"):
         manager["bad"]
 

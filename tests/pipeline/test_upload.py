@@ -42,7 +42,8 @@ def parser(body: str) -> str:
 
 def test_dataload_c47_three_documents_become_a_collection(hub: Hub) -> None:
     hub.plugin("s", parser("yield from ({'_id': str(n), 'n': n} for n in range(3))"), release="2024-01")
-    assert hub.upload("s") == {"s": {"count": 3, "received": 3, "duplicates": 0, "release": "2024-01"}}
+    counts = {"count": 3, "received": 3, "duplicates": 0, "added": 3, "changed": 0, "removed": 0, "unchanged": 0}
+    assert hub.upload("s") == {"s": {**counts, "release": "2024-01"}}
     assert hub.documents("s") == {"0": {"n": 0}, "1": {"n": 1}, "2": {"n": 2}}
     job = hub.job("s")
     assert job["status"] == "success"
@@ -111,7 +112,8 @@ DOUBLES = "return [{'_id': '1', 'v': 1}, {'_id': '2', 'v': 9}, {'_id': '1', 'v':
 
 def test_dataload_c50_ignore_keeps_the_first(hub: Hub) -> None:
     hub.plugin("s", parser(DOUBLES), uploader={"on_duplicates": "ignore"})
-    assert hub.upload("s")["s"] == {"count": 2, "received": 4, "duplicates": 2, "release": "1"}
+    counts = {"count": 2, "received": 4, "duplicates": 2, "release": "1"}
+    assert counts.items() <= hub.upload("s")["s"].items()
     assert hub.documents("s") == {"1": {"v": 1}, "2": {"v": 9}}
     assert (hub.job("s")["received"], hub.job("s")["duplicates"]) == (4, 2)
 
@@ -431,7 +433,8 @@ def parallel(hub: Hub, code: str = PARALLEL, **more: Any) -> None:
 
 def test_dataload_c19_a_parallelizer_feeds_one_collection(hub: Hub) -> None:
     parallel(hub, on_duplicates="ignore")
-    assert hub.upload("s")["s"] == {"count": 6, "received": 10, "duplicates": 4, "release": "1"}
+    counts = {"count": 6, "received": 10, "duplicates": 4, "release": "1"}
+    assert counts.items() <= hub.upload("s")["s"].items()
     assert hub.documents("s") == {f"g{n}": {"number": max(n - 1, 0)} for n in range(6)}
 
 

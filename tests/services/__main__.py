@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.services import ServiceMissingError, browser, elasticsearch, mongod, npm, openssh
+from tests.services import ServiceMissingError, browser, elasticsearch, mongod, npm, openssh, sdk
 
 PROBES: dict[str, Callable[[], str]] = {
     "mongod": mongod.probe,
@@ -13,6 +13,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "openssh": openssh.probe,
     "sockjs-client": npm.probe,
     "chromium": browser.probe,
+    "biothings": sdk.probe,
 }
 
 

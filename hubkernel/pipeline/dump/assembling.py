@@ -171,7 +171,7 @@ def _there(folder: Path, release: Release) -> Release | None:
 
 def _holds(folder: Path, release: Release) -> bool:
     members = {name for file in release.files for name in file.members}
-    hashes = {file.name: file.sha256 for file in (*release.files, *release.made)}
+    hashes = {file.name: file.sha256 for file in release.files} | {file.name: file.sha256 for file in release.made}
     if members or set(files_in(folder)) != hashes.keys():
         return False
     return all(sha256_of(folder / name) == digest for name, digest in hashes.items())

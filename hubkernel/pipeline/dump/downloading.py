@@ -91,9 +91,13 @@ def _looked_at(path: Path, root: Path, item: Item, remote: RemoteFile | None) ->
     size = path.stat().st_size
     if remote and remote.size is not None and remote.size != size and path == root / item.name:
         raise DumpError(f"{item.remote}: truncated download, {size:,} of {remote.size:,} bytes")
-    says = {"etag": remote.etag, "modified": remote.modified} if remote else {}
     return ReleaseFile(
-        url=item.remote, name=path.relative_to(root).as_posix(), size=size, sha256=sha256_of(path), **says
+        url=item.remote,
+        name=path.relative_to(root).as_posix(),
+        size=size,
+        sha256=sha256_of(path),
+        etag=remote.etag if remote else None,
+        modified=remote.modified if remote else None,
     )
 
 

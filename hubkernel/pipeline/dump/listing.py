@@ -20,7 +20,7 @@ def list_files(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any
     set_aside(work.staging)
     dumper = build(worker, work)
     refused: dict[str, str] = {}
-    dumper.remote_is_better = _recording(dumper.remote_is_better, refused)  # type: ignore[method-assign]
+    dumper.remote_is_better = _recording(dumper.remote_is_better, refused)  # type: ignore[method-assign, assignment]
     check_keywords(work, dumper.create_todump_list, kwargs)
     try:
         call(work, "create_todump_list", dumper.create_todump_list, force=force, **kwargs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,9 +24,6 @@ from hubkernel.pipeline.plugins.errors import nearest
 from hubkernel.pipeline.plugins.specs import DumperSpec
 
 logger = logging.getLogger(__name__)
-
-_FIELDS = {"SCHEDULE": "schedule", "DISABLED": "disabled", "UNCOMPRESS": "uncompress"}
-"""Attributes that the hub looks at before it makes a dumper."""
 
 
 class DumpManager:
@@ -52,8 +48,6 @@ class DumpManager:
         self.settings = Settings(Policy(**policy), asyncio.Semaphore(parallel), auto_upload)
         self.scheduler: Callable[[str, str], object] | None = None
         """``(source, cron)``: who runs dumps by the clock, for ``dump(src, schedule=True)``; set by the hub."""
-        self.overrides: Callable[[str], Mapping[str, Any]] = lambda source: {}
-        """Attributes of a source's dumper that were set for it, e.g. ``{"SCHEDULE": "0 3 * * *"}``; set by the hub."""
         self._running: set[str] = set()
 
     async def dump_src(
@@ -85,7 +79,7 @@ class DumpManager:
             return "Manual"
         if schedule:
             return self._schedule(plugin, spec)
-        asked = Asked(force, _post_only(steps), kwargs, self.overrides(plugin.name))
+        asked = Asked(force, _post_only(steps), kwargs, plugin.settings)
         return await self._dump(plugin, spec, Tally(), asked, check_only)
 
     async def dump_all(self, force: bool = False, *, check_only: bool = False) -> dict[str, str]:
@@ -98,7 +92,9 @@ class DumpManager:
         enabled = [name for name, spec in specs.items() if not (spec.disabled or spec.manual)]
         tally = Tally()
         dumps = [
-            self._dump(self.plugins[name], specs[name], tally, Asked(force, overrides=self.overrides(name)), check_only)
+            self._dump(
+                self.plugins[name], specs[name], tally, Asked(force, overrides=self.plugins[name].settings), check_only
+            )
             for name in enabled
         ]
         outcomes = await asyncio.gather(*dumps, return_exceptions=True)
@@ -198,12 +194,10 @@ class DumpManager:
         return f"{plugin.name} is scheduled: {spec.schedule}"
 
     def _spec(self, plugin: Plugin) -> DumperSpec:
-        """What is known of its dumper, with what was set for this source. Raises :class:`DumpError`."""
-        spec = plugin.dumper
-        if spec is None:
+        """What is known of its dumper. Raises :class:`DumpError` if it has none."""
+        if plugin.dumper is None:
             raise DumpError(f"{plugin.name} has no dumper: its collections are filled without one")
-        overrides = self.overrides(plugin.name)
-        return replace(spec, **{field: overrides[name] for name, field in _FIELDS.items() if name in overrides})
+        return plugin.dumper
 
     def _refuse_typos(self, kwargs: Mapping[str, Any]) -> None:
         known = ("force", "skip_manual", "schedule", "check_only", "steps")

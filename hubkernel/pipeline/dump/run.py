@@ -76,6 +76,7 @@ class DumpRun:
         self.last = self.state.last_good()
         self.where: Any = "process" if spec.target else "thread"
         self.work = self._work(context, folder)
+        self.stopped = False
 
     def _work(self, context: PipelineContext, folder: Path) -> Work:
         surroundings = Surroundings(
@@ -125,14 +126,14 @@ class DumpRun:
         return await self._publish(found, draft)
 
     async def _list(self, function: Any, staging: Path) -> Listing:
-        where = "process" if self.spec.target or (self.spec.section and self.spec.section.release) else "thread"
+        theirs = self.spec.target or (self.spec.section and self.spec.section.release)
         show = replace(self.work.surroundings, staging=str(staging), show_current=not self.asked.force)
         found: Listing = await self.job.run(
             function,
             replace(self.work, surroundings=show),
             self.asked.force or self.state.unfinished(),
             dict(self.asked.kwargs or {}),
-            where=where,
+            where="process" if theirs else "thread",
             description="look for a new release",
         )
         return found
@@ -161,16 +162,22 @@ class DumpRun:
         async with slots, self.settings.slots:
             async with turn:
                 await pause(found.pause)
-            fetched: Fetched = await self.job.run(
-                fetch,
-                self.work,
-                found.state,
-                item,
-                not self.asked.force,
-                where=self.where,
-                description=f"download {item.name}",
-                on_progress=self.tally.of(item),
-            )
+            if self.stopped:
+                raise asyncio.CancelledError
+            try:
+                fetched: Fetched = await self.job.run(
+                    fetch,
+                    self.work,
+                    found.state,
+                    item,
+                    not self.asked.force,
+                    where=self.where,
+                    description=f"download {item.name}",
+                    on_progress=self.tally.of(item),
+                )
+            except BaseException:
+                self.stopped = True  # whoever waits for this slot has it before the error is known elsewhere
+                raise
             self.tally.finish(item, sum(file.size for file in fetched.files))
             return fetched
 

@@ -42,7 +42,7 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EO
 def open_compressed(path: Path) -> IO[bytes]:
     """A file for reading, decompressed if its name says that it is compressed."""
     opener = _COMPRESSIONS.get(path.suffix.lower())
-    return opener(path) if opener else path.open("rb")  # type: ignore[no-any-return]
+    return opener(path) if opener else path.open("rb")
 
 
 def is_archive(name: str) -> bool:

@@ -1,9 +1,12 @@
-"""Load functions of plugins, in the hub as well as in its workers.
+"""Load functions and classes of plugins. Their code runs in workers; the hub itself only reads what files say.
 
 Every plugin folder is a package of its own, ``hubkernel_plugins.<name>_<hash of the folder>``. So two plugins may both
 have a ``parser.py``; ``from .helper import x`` and a plain ``import helper`` of a file beside it both work; and nothing
 is put on ``sys.path``. Plain imports are redirected by giving the modules of a plugin an ``__import__`` of their own:
 only code of the plugin itself sees its files. When a file of the folder changed, the next load takes all of it anew.
+
+A package of a hub's own code (``hub.dataload.sources.x``) is imported by its name, as its modules import each other;
+when one of the files that were imported of it changed, the next load drops all of that code and imports it again.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import linecache
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
@@ -31,6 +35,7 @@ ROOT = "hubkernel_plugins"
 
 _lock = threading.RLock()
 _packages: dict[str, _Package] = {}
+_trees: dict[str, _Tree] = {}
 
 
 class _Package:
@@ -63,6 +68,8 @@ class _Package:
     def _own_name(self, name: str, globals: Mapping[str, Any] | None) -> str | None:
         """The full name of a file of this plugin that a plain import means; None if it means something else."""
         first, _, rest = name.partition(".")
+        if name == self.folder.name and (self.folder / "__init__.py").is_file() and not _importable_file(name):
+            return self.name
         if first == self.folder.name and rest and rest.partition(".")[0] in self.siblings:
             return f"{self.name}.{rest}"
         importer = (globals or {}).get("__name__")
@@ -97,13 +104,24 @@ class _PluginFinder(MetaPathFinder):
             return _package_spec(fullname, [])
         if len(steps) == 2:
             package = _packages.get(steps[1])
-            return _package_spec(fullname, [str(package.folder)]) if package else None
+            return _folder_spec(fullname, package.folder) if package else None
         return _own_loader(PathFinder.find_spec(fullname, path))
 
 
 def _package_spec(name: str, folders: list[str]) -> ModuleSpec:
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = folders
+    return spec
+
+
+def _folder_spec(name: str, folder: Path) -> ModuleSpec:
+    init = folder / "__init__.py"
+    if not init.is_file():
+        return _package_spec(name, [str(folder)])
+    loader = _PluginLoader(name, str(init))
+    spec = ModuleSpec(name, loader, origin=str(init), is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    spec.has_location = True
     return spec
 
 
@@ -114,6 +132,56 @@ def _own_loader(spec: ModuleSpec | None) -> ModuleSpec | None:
     return spec
 
 
+class _Tree:
+    """The code of a hub of which a source is a part, by its top-level package: what of it this process imported."""
+
+    def __init__(self, top: str) -> None:
+        self.top = top
+        self.files: dict[str, tuple[int, int]] = {}
+        self.seen = time.time_ns()
+
+    def modules(self) -> dict[str, ModuleType]:
+        prefix = self.top + "."
+        return {
+            name: module for name, module in list(sys.modules.items()) if name == self.top or name.startswith(prefix)
+        }
+
+    def refresh(self) -> None:
+        """Drop all modules if the file of one is not what was imported."""
+        modules = self.modules()
+        if any(self._changed(module) for module in modules.values()):
+            for name in modules:
+                del sys.modules[name]
+            self.files = {}
+            importlib.invalidate_caches()
+            linecache.checkcache()
+
+    def _changed(self, module: ModuleType) -> bool:
+        file = getattr(module, "__file__", None)
+        if file is None:
+            return False
+        now = _stat(file)
+        if file in self.files:
+            return now != self.files[file]
+        return now is None or now[0] > self.seen  # imported since then, by code that ran
+
+    def note(self) -> None:
+        """Remember the files as they are now that they were imported."""
+        self.seen = time.time_ns()
+        for module in self.modules().values():
+            file = getattr(module, "__file__", None)
+            if file is not None and file not in self.files and (stat := _stat(file)) is not None:
+                self.files[file] = stat
+
+
+def _stat(file: str) -> tuple[int, int] | None:
+    try:
+        stat = Path(file).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
 def package_name(folder: Path) -> str:
     """The name under which the files of a plugin folder are imported: the same in every process."""
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
@@ -121,31 +189,64 @@ def package_name(folder: Path) -> str:
 
 
 def load_function(folder: Path | str, target: str) -> Callable[..., Any]:
-    """The function ``"module:function"`` of the plugin in ``folder``: a file of it, else any importable module.
+    """The function (or class) ``"module:function"`` of the plugin in ``folder``: of a file of it (``__init__`` is the
+    package itself), else of any importable module.
 
     Callable in every process and thread. Raises :class:`PluginCodeError`, naming the user's file and line.
     """
+    module = load_module(folder, target)
+    function = getattr(module, target.partition(":")[2], None)
+    if not callable(function):
+        raise PluginCodeError(_no_function(target, module.__file__ or module.__name__, list(vars(module))))
+    return function  # type: ignore[no-any-return]
+
+
+def load_module(folder: Path | str, target: str) -> ModuleType:
+    """The module that ``"module"`` or ``"module:function"`` means for the plugin in ``folder``.
+
+    Raises :class:`PluginCodeError`, naming the user's file and line.
+    """
     folder = Path(folder).resolve()
-    module_name, _, function_name = target.partition(":")
+    name = target.partition(":")[0]
     with _lock:
         package = _current_package(folder)
-        own = source_file(folder, module_name) is not None
-        module = _import_module(f"{package.name}.{module_name}" if own else module_name, target, folder)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise PluginCodeError(_no_function(target, module.__file__ or module_name, list(vars(module))))
-    return function  # type: ignore[no-any-return]
+        if name == "__init__":
+            return _import_module(package.name, target, folder)
+        if source_file(folder, name) is not None:
+            return _import_module(f"{package.name}.{name}", target, folder)
+        return _import_foreign(name, target, folder)
+
+
+def _import_foreign(name: str, target: str, folder: Path) -> ModuleType:
+    tree = tree_of(name, folder)
+    if tree is None:
+        return _import_module(name, target, folder)
+    state = _trees.setdefault(name.partition(".")[0], _Tree(name.partition(".")[0]))
+    state.refresh()
+    try:
+        return _import_module(name, target, tree)
+    finally:
+        state.note()
+
+
+def tree_of(module: str, folder: Path) -> Path | None:
+    """The folder of the top-level package of ``module`` if the plugin's folder is in it: both are one hub's code."""
+    spec = locate(module.partition(".")[0])
+    places = [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or []]
+    return next((place for place in places if place == folder or place in folder.parents), None)
 
 
 def source_file(folder: Path, module: str) -> Path | None:
     """The file of a plugin that a dotted module name means, None if there is none."""
     base = folder.joinpath(*module.split("."))
+    if not base.name:
+        return None
     return next((file for file in (base.with_name(base.name + ".py"), base / "__init__.py") if file.is_file()), None)
 
 
 def check_function(folder: Path, target: str) -> str | None:
-    """What is wrong with ``"module:function"`` as far as the source tells, None if nothing is. Runs no plugin code
-    (unless the function comes from a ``*`` import or the like): loading a hub must not import every plugin's libraries.
+    """What is wrong with ``"module:function"`` as far as the source tells, None if nothing is. Runs no plugin code; of
+    a compiled module or one with a ``*`` import nothing is known before a worker imports it.
     """
     module, _, function = target.partition(":")
     try:
@@ -155,19 +256,13 @@ def check_function(folder: Path, target: str) -> str | None:
             hint = f" (did you mean '{near}'?)" if near else ""
             return f"no file {module.replace('.', '/')}.py in {folder}, and no module '{module}' can be imported{hint}"
         if file.suffix != ".py":
-            load_function(folder, target)
             return None
         names = _top_level_names(ast.parse(file.read_bytes(), str(file)))
-        if function in names:
-            return None
-        if names & {"*", "__getattr__"}:
-            load_function(folder, target)
+        if function in names or names & {"*", "__getattr__"}:
             return None
         return _no_function(target, str(file), sorted(names))
     except SyntaxError as error:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    except PluginCodeError as error:
-        return str(error)
 
 
 def forget(folder: Path) -> None:
@@ -202,12 +297,10 @@ def _import_module(name: str, target: str, folder: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise PluginCodeError(
-            f"{target} of plugin {folder.name} cannot be imported: {_blame(error, folder)}"
-        ) from error
+        raise PluginCodeError(f"{target} of plugin {folder.name} cannot be imported: {blame(error, folder)}") from error
 
 
-def _blame(error: BaseException, folder: Path) -> str:
+def blame(error: BaseException, folder: Path) -> str:
     """``file:line: error`` with the innermost line that is the plugin's own, if there is one."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
@@ -216,11 +309,22 @@ def _blame(error: BaseException, folder: Path) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: {text}" if frames else text
 
 
-def _importable_file(module: str) -> Path | None:
+def locate(module: str) -> ModuleSpec | None:
+    """Where a module would be imported from; imports nothing, not even the packages around it."""
+    top, *rest = module.split(".")
     try:
-        spec = find_spec(module)
+        spec = find_spec(top)
     except (ImportError, ValueError):
         return None
+    for step in rest:
+        places = spec.submodule_search_locations if spec else None
+        # By its last name: a namespace package looks for its parent, which is not imported.
+        spec = PathFinder.find_spec(step, list(places)) if places else None
+    return spec
+
+
+def _importable_file(module: str) -> Path | None:
+    spec = locate(module)
     return Path(spec.origin or "") if spec else None
 
 

@@ -24,6 +24,10 @@ def is_function(text: str) -> bool:
     return re.fullmatch(r"[\w.]+:[A-Za-z_]\w*", text) is not None
 
 
+def is_class(text: str) -> bool:
+    return re.fullmatch(r"(\w+(\.\w+)*[.:])?[A-Za-z_]\w*", text) is not None
+
+
 def is_name(text: str) -> bool:
     """Whether it may name a source or a collection."""
     return re.fullmatch(r"[A-Za-z0-9_][\w-]*", text, re.ASCII) is not None
@@ -32,6 +36,12 @@ def is_name(text: str) -> bool:
 def _check_function(text: str) -> str:
     if not is_function(text):
         raise ValueError(f"{text!r} is not a function: write 'module:function', e.g. 'parser:load_data'")
+    return text
+
+
+def _check_class(text: str) -> str:
+    if not is_class(text):
+        raise ValueError(f"{text!r} is not a class: write 'module:Class', e.g. 'dump:MyDumper'")
     return text
 
 
@@ -74,6 +84,7 @@ def family(url: str) -> str | None:
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Function = Annotated[Text, AfterValidator(_check_function)]
+Class = Annotated[Text, AfterValidator(_check_class)]
 Name = Annotated[Text, AfterValidator(_check_name)]
 Url = Annotated[Text, AfterValidator(_check_url)]
 Urls = Annotated[list[Url], BeforeValidator(_one_or_many), Field(min_length=1), AfterValidator(_check_urls)]
@@ -90,8 +101,9 @@ class DumperSection(Section):
     """``dumper``: where the data come from."""
 
     data_url: Urls = Field(
+        [],
         description="One url or a list of them (http, https, ftp, ftps, s3, git+https or file; a file url may name a "
-        "folder). All of one protocol. The last one decides the default release."
+        "folder). All of one protocol. The last one decides the default release. Needed, unless there is a `class`.",
     )
     uncompress: bool = Field(False, description="Unpack zip, tar, gz, bz2, xz and zst files after the download.")
     schedule: Annotated[Text, AfterValidator(_check_schedule)] | None = Field(
@@ -103,8 +115,11 @@ class DumperSection(Section):
         "`logger`. Default: the date of the last url (Last-Modified), else its ETag, else today's date and a hash.",
     )
     disabled: bool = Field(False, description="The hub neither dumps nor schedules this source.")
-    custom_class: Text | None = Field(
-        None, alias="class", description="A dumper class of the plugin's own. Cannot be loaded yet."
+    custom_class: Class | None = Field(
+        None,
+        alias="class",
+        description="A dumper class of the plugin's own, as `module:Class` or `module.Class`. Then `data_url` is not "
+        "needed; what the manifest says counts more than what the class says.",
     )
 
 
@@ -114,9 +129,10 @@ class UploaderSection(Section):
     name: Name | None = Field(
         None, description="Name of the collection. Needed in `uploaders`; default in `uploader`: the plugin's name."
     )
-    parser: Function = Field(
+    parser: Function | None = Field(
+        None,
         description="Called with the folder of the release; returns documents (dicts with a string `_id`), best as a "
-        "generator. `module` is a file of the plugin or an importable module."
+        "generator. `module` is a file of the plugin or an importable module. Needed, unless there is a `class`.",
     )
     parser_kwargs: dict[str, Any] = Field({}, description="More keyword arguments for the parser.")
     on_duplicates: Literal["error", "ignore", "merge"] = Field(
@@ -127,8 +143,10 @@ class UploaderSection(Section):
     )
     mapping: Function | None = Field(None, description="Returns the Elasticsearch `properties` of the documents.")
     keylookup: dict[str, Any] | None = Field(None, description="How ids are looked up. This hub has no lookup yet.")
-    custom_class: Text | None = Field(
-        None, alias="class", description="An uploader class of the plugin's own. Cannot be loaded yet."
+    custom_class: Class | None = Field(
+        None,
+        alias="class",
+        description="An uploader class of the plugin's own, as `module:Class`, in place of a `parser`.",
     )
 
     @property

@@ -11,8 +11,17 @@ from pydantic_core import ErrorDetails
 
 from hubkernel.pipeline.plugins.errors import ManifestError, Problem, nearest
 from hubkernel.pipeline.plugins.loader import check_function
-from hubkernel.pipeline.plugins.models import DumperSection, Manifest, Section, UploaderSection, is_function, is_name
+from hubkernel.pipeline.plugins.models import (
+    DumperSection,
+    Manifest,
+    Section,
+    UploaderSection,
+    is_class,
+    is_function,
+    is_name,
+)
 from hubkernel.pipeline.plugins.positions import Path_, Positioned, json_path, parse_file
+from hubkernel.pipeline.plugins.specs import class_target
 
 MANIFESTS = ("manifest.json", "manifest.yaml", "manifest.yml")
 """File names of a manifest; if there are several the first of these is used."""
@@ -22,6 +31,8 @@ _FUNCTIONS: dict[type[Section], tuple[str, ...]] = {
     DumperSection: ("release",),
     UploaderSection: ("parser", "parallelizer", "mapping"),
 }
+_NEEDED: dict[type[Section], tuple[str, ...]] = {DumperSection: ("data_url",), UploaderSection: ("parser",)}
+"""Unless there is a ``class``."""
 _RETIRED = {"ignore_duplicates": "use 'on_duplicates: ignore'"}
 
 
@@ -107,7 +118,10 @@ def _check_rules(document: Positioned, mistyped: set[Path_]) -> None:
     if not has_one and not has_many and not {("uploader",), ("uploaders",)} & mistyped:
         document.report((), "'uploader' (or 'uploaders') is missing: it says which function is the parser")
     names: dict[str, int] = {}
-    for path, section, _ in _sections(document.value):
+    for path, section, model in _sections(document.value):
+        for key in _NEEDED.get(model, ()):
+            if key not in section and "class" not in section and not {(*path, key), (*path, "class")} & mistyped:
+                document.report((*path, key), f"'{key}' is missing")
         if path[:1] == ("uploaders",):
             _check_name(document, path, section, names, mistyped)
 
@@ -135,8 +149,11 @@ def _check_code(document: Positioned) -> None:
             continue
         if "keylookup" in section:
             document.report((*path, "keylookup"), "this hub has no key lookup: remove the key")
-        if "class" in section:
-            document.report((*path, "class"), "custom classes cannot be loaded yet: use functions")
+        written = section.get("class")
+        if isinstance(written, str) and is_class(written):
+            fault = check_function(folder, class_target(written) or "")
+            if fault:
+                document.report((*path, "class"), fault.replace("no function", "no class", 1))
         for key in _FUNCTIONS[model]:
             target = section.get(key)
             fault = check_function(folder, target) if isinstance(target, str) and is_function(target) else None

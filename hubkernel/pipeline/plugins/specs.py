@@ -60,13 +60,21 @@ class UploaderSpec:
     bases: tuple[str, ...] = ()
 
 
+def class_target(written: str | None) -> str | None:
+    """``module:Class`` of what a manifest says: that, or ``module.Class``, or a ``Class`` of the package itself."""
+    if written is None or ":" in written:
+        return written
+    module, _, name = written.rpartition(".")
+    return f"{module or '__init__'}:{name}"
+
+
 def dumper_of(source: str, folder: str, section: DumperSection) -> DumperSpec:
     """The dumper that a manifest describes."""
     return DumperSpec(
         source=source,
         folder=folder,
         section=section,
-        target=section.custom_class,
+        target=class_target(section.custom_class),
         urls=tuple(section.data_url),
         schedule=section.schedule,
         disabled=section.disabled,
@@ -80,7 +88,7 @@ def uploader_of(source: str, section: UploaderSection, metadata: dict[str, Any])
         name=section.name or source,
         source=source,
         section=section,
-        target=section.custom_class,
+        target=class_target(section.custom_class),
         duplicates=section.duplicates,
         parallel=section.parallelizer is not None,
         metadata=metadata,

@@ -46,7 +46,8 @@ class UploadManager:
 
         The old collection stays until the new one is complete, then it is kept as an archive. ``force`` takes the
         recorded data folder even if its dump did not succeed. Returns ``{collection: {"count", "received",
-        "duplicates", "release"}}``.
+        "duplicates", "added", "changed", "removed", "unchanged", "release"}}``. The four tell what differs from what
+        the collection held before; if nothing does it stays as it is, and nothing becomes an archive.
         """
         if validate:
             raise UploadError("documents cannot be validated yet: leave out validate=True")

@@ -37,6 +37,12 @@ class Prepared(BaseModel):
     received: int
     duplicates: int
     bytes: int
+    added: int | None = None
+    """Documents that the collection had not before; then those that have other content now, those that are gone, and
+    those that are the same. None where it is not known."""
+    changed: int | None = None
+    removed: int | None = None
+    unchanged: int | None = None
     master: dict[str, Any] | None = None
     """What ``src_master`` is to be, if that is a step of the upload."""
 
@@ -60,6 +66,11 @@ class UploadJob(BaseModel):
     count: int | None = None
     received: int | None = None
     duplicates: int | None = None
+    added: int | None = None
+    """As in :class:`Prepared`."""
+    changed: int | None = None
+    removed: int | None = None
+    unchanged: int | None = None
     last_success: datetime | None = None
     err: str | None = None
     tb: str | None = None

@@ -46,7 +46,7 @@ class UploadRun:
         self.tally.expect(collection, self.state.last_count())
 
     async def run(self, chosen: Steps, force: bool) -> dict[str, Any]:
-        """Returns ``{"count", "received", "duplicates", "release"}``."""
+        """Returns ``{"count", "received", "duplicates", "added", "changed", "removed", "unchanged", "release"}``."""
         release, folder = self._ready(force)
         check_metadata(self.plugin.metadata, str(self.plugin.manifest_file))
         if "data" not in chosen:
@@ -66,9 +66,11 @@ class UploadRun:
             logger.exception("upload of %s", self.collection)
             self._end(record, "failed", f"{type(error).__name__}: {error}")
             raise
-        self._log(f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB)")
+        self._log(
+            f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB): {differences(report)}"
+        )
         numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
-        return {**numbers, "release": release}
+        return {**numbers, **report.differences, "release": release}
 
     def _ready(self, force: bool) -> tuple[str | None, str]:
         release, folder = release_of(self.context.state, self.plugin.name, force=force)
@@ -102,11 +104,11 @@ class UploadRun:
         mapping, calls = await self._describe(record.release, folder)
         if calls is not None and not calls:
             raise EmptyUploadError(f"{self.collection}: {self.section.parallelizer} returned nothing to parse.")
-        writer = await asyncio.to_thread(self.context.store.writer)
+        writer = await asyncio.to_thread(self.context.store.writer, self.collection)
         try:
             await self._parse(writer, [(folder,)] if calls is None else calls, folder, calls is not None)
             master = self.state.new_master(self.plugin.metadata, mapping) if "master" in chosen else None
-            return await self._finish(writer, lambda report: self.state.prepare(record, writer.token, report, master))
+            return await self._finish(writer, lambda report: self.state.prepare(record, report, master))
         except BaseException:
             await asyncio.shield(asyncio.to_thread(writer.abort))
             raise
@@ -216,6 +218,11 @@ def share(calls: Sequence[tuple[Any, ...]], parts: int) -> list[Sequence[tuple[A
     count = min(len(calls), parts)
     bounds = [len(calls) * number // count for number in range(count + 1)]
     return [calls[start:stop] for start, stop in pairwise(bounds)]
+
+
+def differences(report: WriteReport) -> str:
+    """In words: ``"3 added, 12 removed, 1,985 unchanged"``."""
+    return ", ".join(f"{count:,} {what}" for what, count in report.differences.items() if count) or "no documents"
 
 
 def _ignore(done: float, total: float | None, message: str) -> None:

@@ -78,15 +78,16 @@ class UploadState:
         self._write(record, pull="upload")
         return record
 
-    def prepare(self, record: UploadJob, token: str, report: WriteReport, master: dict[str, Any] | None) -> None:
-        """To be called between the seal and the commit of the writer ``token``."""
+    def prepare(self, record: UploadJob, report: WriteReport, master: dict[str, Any] | None) -> None:
+        """To be called between the seal and the commit of a writer."""
         record.prepared = Prepared(
-            token=token,
+            token=report.token,
             at=datetime.now(UTC),
             count=report.documents,
             received=report.received,
             duplicates=report.duplicates,
             bytes=report.bytes,
+            **report.differences,
             master=master,
         )
         self._write(record)
@@ -103,6 +104,8 @@ class UploadState:
             self.save_master(made.master)
         record.last_success = record.started_at
         record.count, record.received, record.duplicates = made.count, made.received, made.duplicates
+        record.added, record.changed, record.removed = made.added, made.changed, made.removed
+        record.unchanged = made.unchanged
         record.current = Loaded(
             release=record.release,
             data_folder=record.data_folder or "",

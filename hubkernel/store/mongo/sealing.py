@@ -8,9 +8,10 @@ from itertools import chain, groupby, islice
 from bson import Binary, MaxKey
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
+from pymongo.collection import Collection as PyMongoCollection
 
 from hubkernel.store.base import Duplicate, Fold, WriteReport
-from hubkernel.store.encode import content_hash, decode, encode
+from hubkernel.store.encode import HASH_BYTES, content_hash, decode, encode
 from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError, StoreError
 from hubkernel.store.mongo.connection import Connection, rows
 
@@ -137,6 +138,27 @@ class Sealing:
 
     def _write_bucket(self, ids: list[str], hashes: list[bytes]) -> None:
         self._hashes.insert_one({"_id": ids[0], "n": len(ids), "ids": ids, "hashes": Binary(b"".join(hashes))})
+
+
+def hashes(side: PyMongoCollection) -> Iterator[tuple[str, bytes]]:
+    """``(id, hash)`` of all documents of a collection, in the order of their ids, from what stands beside it."""
+    for bucket in side.find(sort=[("_id", 1)]):
+        data = bucket["hashes"]
+        for place, doc_id in enumerate(bucket["ids"]):
+            yield doc_id, data[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+
+
+def overlap(old: Iterator[tuple[str, bytes]], new: Iterator[tuple[str, bytes]]) -> tuple[int, int]:
+    """How many ids two collections have in common, and how many of these with the same hash."""
+    common = same = 0
+    before = next(old, None)
+    for doc_id, content in new:
+        while before is not None and before[0] < doc_id:
+            before = next(old, None)
+        if before is not None and before[0] == doc_id:
+            common += 1
+            same += before[1] == content
+    return common, same
 
 
 def _lost(documents: int) -> StoreError:

@@ -20,6 +20,7 @@ from hubkernel.store.errors import StoreError, StoreFullError
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one's transaction."""
+IMMUTABLE = "?mode=ro&immutable=1"
 _IDLE = 8
 
 
@@ -45,10 +46,15 @@ class Location:
 
 def connect(path: Path, *, max_pages: int = 0, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are explicit. May be used by any thread, one at a time."""
-    conn = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    conn = sqlite3.connect(_uri(path), uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     if max_pages:
         conn.execute(f"PRAGMA max_page_count={max_pages}")
     return conn
+
+
+def attach(conn: sqlite3.Connection, path: Path, name: str, *, immutable: bool = False) -> None:
+    """Make a file part of the connection, as the schema ``name``."""
+    conn.execute(f"ATTACH ? AS {name}", (_uri(path, IMMUTABLE if immutable else ""),))
 
 
 def connect_immutable(path: Path) -> sqlite3.Connection:
@@ -56,12 +62,15 @@ def connect_immutable(path: Path) -> sqlite3.Connection:
 
     Raises ``FileNotFoundError``.
     """
-    uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
     try:
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(_uri(path, IMMUTABLE), uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.OperationalError:
         path.stat()
         raise
+
+
+def _uri(path: Path, options: str = "") -> str:
+    return f"file:{quote(str(path))}{options}"
 
 
 def connect_shared(path: Path, schema: str, *, max_pages: int = 0) -> sqlite3.Connection:

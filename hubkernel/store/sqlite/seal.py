@@ -2,12 +2,12 @@
 
 The first part's file becomes the collection's file where it stands; the rows of other parts are copied behind it as
 whole records, which SQLite does not unpack. Most collections arrive sorted, or as some sorted runs: they stay as they
-are. Only rows that are really out of order are written once more.
+are. Only rows that are really out of order are written once more. What is different where the collection replaces
+another one, see :mod:`hubkernel.store.sqlite.rebase`.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,8 +17,10 @@ from pathlib import Path
 from hubkernel.store.base import Duplicate, Fold, WriteReport
 from hubkernel.store.encode import content_hash, decode, encode
 from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError
+from hubkernel.store.sqlite import rebase
+from hubkernel.store.sqlite.connection import attach, connect_immutable
 from hubkernel.store.sqlite.files import Folder
-from hubkernel.store.sqlite.part import Tally, create, read_tallies
+from hubkernel.store.sqlite.part import Tally, attach_base, create, read_tallies, sync
 
 Progress = Callable[[int, int], None]
 
@@ -33,8 +35,11 @@ _STEPS = 200_000
 class Sealing:
     """One run of :meth:`SQLiteWriter.seal`."""
 
-    def __init__(self, folder: Folder, token: str, progress: Progress | None) -> None:
+    def __init__(self, folder: Folder, token: str, progress: Progress | None, *, compare: bool = False) -> None:
+        """``compare``: the writer was opened with a base, whether there is one or not."""
         self._folder = folder
+        self._compare = compare
+        self._base = folder.base(token)
         self._token = token
         self._path = folder.file(token)
         self._progress = progress
@@ -48,30 +53,33 @@ class Sealing:
             if self._stopped is not None:
                 raise self._stopped from None
             raise
-        _sync(self._path)
-        self._folder.sync()
+        if not report.same:
+            sync(self._path)
+            self._folder.sync()
         return report
 
     def _run(self, policy: Duplicate, fold: Fold | None) -> WriteReport:
         parts = self._folder.parts(self._token)
         # Opening a part also rolls back what a killed worker had not flushed: its journal goes by the part's name.
         tallies = [tally for path in parts for tally in self._tallies(path)]
-        self._total = sum(tally.documents for tally in tallies)
+        self._total = received = sum(tally.documents for tally in tallies)
+        falls = _falls(tallies)
         if parts:
             parts[0].rename(self._path)
         with closing(self._open(self._path)) as conn:
+            attach_base(conn, self._base)
             self._gather(conn, parts[1:])
-            falls = _falls(tallies)
-            received = self._total
             _index(conn)
             duplicates = self._settle(conn, policy, fold) if falls else 0
-            size = sum(tally.bytes for tally in tallies)
-            if duplicates:
-                (size,) = conn.execute("SELECT coalesce(sum(length(document)), 0) FROM documents").fetchone()
-        if falls >= _RUNS or duplicates * _HOLES > received:
-            self._rewrite()
+            found = rebase.compare(conn) if self._compare else None
+            untidy = falls >= _RUNS or duplicates * _HOLES > received
+            way = rebase.choose(conn, found, untidy=untidy, exists=self._base.exists())
+        self._make(way)
+        size = self._size() if duplicates else sum(tally.bytes for tally in tallies)
         self._report(received)
-        return WriteReport(received, received - duplicates, duplicates, size)
+        counts = found.counts() if found else {}
+        same = way is rebase.Way.NOTHING
+        return WriteReport(received, received - duplicates, duplicates, size, **counts, same=same, token=self._token)
 
     def _open(self, path: Path) -> sqlite3.Connection:
         conn = create(path, self._folder.max_pages)
@@ -101,7 +109,7 @@ class Sealing:
 
     def _gather(self, conn: sqlite3.Connection, others: list[Path]) -> None:
         for path in others:
-            conn.execute("ATTACH ? AS part", (str(path),))
+            attach(conn, path, "part")
             conn.execute("INSERT INTO main.documents SELECT * FROM part.documents")
             conn.execute("DETACH part")
             path.unlink()
@@ -110,7 +118,7 @@ class Sealing:
         """Leave one row of each id; returns how many rows went."""
         conn.execute("BEGIN")
         conn.execute("CREATE TEMP TABLE twice(id TEXT PRIMARY KEY, extra INTEGER) WITHOUT ROWID")
-        conn.execute("INSERT INTO twice SELECT id, count(*) - 1 FROM documents GROUP BY id HAVING count(*) > 1")
+        conn.execute("INSERT INTO twice SELECT id, count(*) - 1 FROM main.documents GROUP BY id HAVING count(*) > 1")
         (duplicates,) = conn.execute("SELECT coalesce(sum(extra), 0) FROM twice").fetchone()
         if duplicates and policy is Duplicate.ERROR:
             raise _duplicate_error(conn, duplicates)
@@ -119,36 +127,51 @@ class Sealing:
         elif duplicates:
             keep = "max" if policy is Duplicate.LAST else "min"
             conn.execute(
-                "DELETE FROM documents WHERE seq IN (SELECT seq FROM twice JOIN documents USING (id)"
-                f" WHERE seq <> (SELECT {keep}(seq) FROM documents WHERE id = twice.id))"
+                "DELETE FROM main.documents WHERE seq IN (SELECT seq FROM twice JOIN documents USING (id)"
+                f" WHERE seq <> (SELECT {keep}(seq) FROM main.documents WHERE id = twice.id))"
             )
         conn.execute("COMMIT")
         return int(duplicates)
 
     def _merge(self, conn: sqlite3.Connection, fold: Fold) -> None:
         for (doc_id,) in conn.execute("SELECT id FROM twice ORDER BY id"):
-            rows = conn.execute("SELECT seq, document FROM documents WHERE id=? ORDER BY seq", (doc_id,)).fetchall()
+            rows = conn.execute(rebase.ROWS_OF, (doc_id,)).fetchall()
             merged_id, data = encode(fold([decode(data) for _, data in rows]))
             if merged_id != doc_id:
                 raise InvalidDocumentError(f"merging {doc_id!r} gave the _id {merged_id!r}", doc_id=doc_id)
-            conn.execute("UPDATE documents SET hash=?, document=? WHERE seq=?", (content_hash(data), data, rows[0][0]))
-            conn.executemany("DELETE FROM documents WHERE seq=?", [(seq,) for seq, _ in rows[1:]])
+            conn.execute(rebase.REPLACE, (rows[0][0], doc_id, content_hash(data), data))
+            conn.executemany("DELETE FROM main.documents WHERE seq=?", [(seq,) for seq, _ in rows[1:]])
 
-    def _rewrite(self) -> None:
+    def _make(self, way: rebase.Way) -> None:
+        """From the rows that were written to the file of the collection."""
+        if way is rebase.Way.NOTHING:
+            self._path.unlink()
+        elif way is not rebase.Way.AS_WRITTEN:
+            self._renew(way)
+
+    def _renew(self, way: rebase.Way) -> None:
         new = self._path.with_suffix(".new")
+        if way is rebase.Way.CHANGE:
+            rebase.copy(self._base, new, lambda: self._report(self._done))
         with closing(self._open(new)) as conn:
-            conn.execute("ATTACH ? AS old", (str(self._path),))
-            conn.execute(
-                "INSERT INTO main.documents(id, hash, document)"
-                " SELECT id, hash, document FROM old.documents ORDER BY id"
-            )
-            conn.execute("DETACH old")
-            _index(conn)
+            attach(conn, self._path, "written")
+            if way is rebase.Way.CHANGE:
+                rebase.change(conn)
+            else:
+                attach_base(conn, self._base)
+                rebase.fill(conn)
+                _index(conn)
         new.replace(self._path)
+
+    def _size(self) -> int:
+        path = self._path if self._path.exists() else self._base
+        with closing(connect_immutable(path)) as conn:
+            (size,) = conn.execute("SELECT coalesce(sum(length(document)), 0) FROM main.documents").fetchone()
+        return int(size)
 
 
 def _index(conn: sqlite3.Connection) -> None:
-    conn.execute("CREATE INDEX by_id ON documents(id, hash)")
+    conn.execute("CREATE INDEX main.by_id ON documents(id, hash)")
 
 
 def _falls(tallies: list[Tally]) -> int:
@@ -161,11 +184,3 @@ def _falls(tallies: list[Tally]) -> int:
 def _duplicate_error(conn: sqlite3.Connection, duplicates: int) -> DuplicateIdError:
     found = conn.execute("SELECT id FROM twice ORDER BY id LIMIT ?", (DuplicateIdError.EXAMPLES,))
     return DuplicateIdError.among((doc_id for (doc_id,) in found), duplicates)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

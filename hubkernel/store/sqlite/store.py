@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from hubkernel.store.base import DocumentStore
 from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.sqlite.collection import SQLiteCollection
@@ -38,11 +40,14 @@ class SQLiteStore(DocumentStore):
         except NoSuchCollectionError:
             return None
 
-    def writer(self) -> SQLiteWriter:
-        return SQLiteWriter(self._folder)
+    def writer(self, base: str | None = None) -> SQLiteWriter:
+        return SQLiteWriter(self._folder, base=base)
 
     def join(self, token: str) -> SQLiteWriter:
         return SQLiteWriter(self._folder, token)
+
+    def resume(self, token: str, base: str | None = None) -> SQLiteWriter:
+        return SQLiteWriter.resumed(self._folder, token, base)
 
     def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         if not new:
@@ -52,8 +57,8 @@ class SQLiteStore(DocumentStore):
     def drop(self, name: str) -> None:
         self._discard(self._folder.remove(name))
 
-    def sweep(self) -> list[str]:
-        return self._folder.sweep()
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        return self._folder.sweep(keep)
 
     def close(self) -> None:
         self._folder.close()

@@ -14,7 +14,11 @@ DOCUMENTS = 1500
 
 
 def documents(round_: int) -> list[dict[str, object]]:
-    return [{"_id": f"{number:05}", "round": round_, "pad": "." * 200} for number in range(DOCUMENTS)]
+    """One in ten differs from round to round."""
+    return [
+        {"_id": f"{number:05}", "pad": "." * 200, **({"round": round_} if number % 10 == 0 else {})}
+        for number in range(DOCUMENTS)
+    ]
 
 
 def say(*words: object) -> None:
@@ -24,7 +28,7 @@ def say(*words: object) -> None:
 def main(store_url: str, state_url: str) -> None:
     store, state = open_store(store_url), open_state(state_url)
     for round_ in count():
-        writer = store.writer()
+        writer = store.writer(base="live")
         say("writing", round_, writer.token)
         with writer.part() as part:
             part.write(documents(round_)[:1000])

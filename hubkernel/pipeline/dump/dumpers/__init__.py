@@ -32,4 +32,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 
-__all__ = ["BaseDumper", "DumperException"]
+__all__ = ["BaseDumper", "DumperException", *_PLACES]  # noqa: PLE0604 - names of classes that __getattr__ imports

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper, DumperException
 from hubkernel.pipeline.dump.dumpers.lastmodified import LastModifiedBaseDumper
 from hubkernel.pipeline.dump.errors import FetchError
 from hubkernel.pipeline.dump.fetch import HttpPolicy, download, name_in, probe, safe_name, shown
 from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
-
-if TYPE_CHECKING:
-    from hubkernel.pipeline.dump.session import Session
 
 _PAGES = {"", ".html", ".htm", ".xhtml", ".xml", ".php", ".asp", ".aspx", ".jsp", ".cgi"}
 """Suffixes of files that may well be a page."""
@@ -47,12 +43,6 @@ class HTTPDumper(BaseDumper):
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    if TYPE_CHECKING:
-
-        @property
-        def client(self) -> Session:
-            """An ``httpx.Client`` that also takes the words of a ``requests`` session."""
 
     def describe(self, remotefile: str) -> RemoteFile | None:
         try:

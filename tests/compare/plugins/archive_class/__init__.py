@@ -1,0 +1,2 @@
+from .archive_dump import ArchiveDumper
+from .archive_upload import ArchiveUploader

@@ -1,0 +1,2 @@
+from .dump import LabelsDumper
+from .upload import LabelsUploader

@@ -1,0 +1,2 @@
+from .dump import RootKeysDumper
+from .upload import RootKeysUploader
