@@ -122,7 +122,7 @@ class Engine:
     def _followed(self, container: str, path: str) -> tuple[str, PathStat]:
         for _ in range(_LINKS):
             url = f"/containers/{container}/archive?path={quote(path)}"
-            stat = self._patiently("HEAD", lambda url=url: self._stat(url))  # type: ignore[misc]
+            stat = self._patiently("HEAD", lambda url=url: self._stat(url))
             if not stat.link:
                 return path, stat
             path = os.path.normpath(os.path.join(os.path.dirname(path), stat.link))  # noqa: PTH118, PTH120 - not here
