@@ -37,8 +37,7 @@ def make(box: Fake) -> tuple[int, str, str]:
 
 def dumper(docker: Docker, tmp_path: Path, url: str = URL, **attributes: Any) -> DockerContainerDumper:
     made = type("Mine", (DockerContainerDumper,), {"SRC_URLS": [url], **attributes})("src")
-    made.DOCKER_CONFIG = {"box": {"client_url": docker.url}}
-    policy = Policy(attempts=2, backoff=0.0, timeout=20.0)
+    policy = Policy(attempts=2, backoff=0.0, timeout=20.0, docker_config={"box": {"client_url": docker.url}})
     made.surroundings = Surroundings(staging=str(tmp_path / "staging"), policy=policy)
     return made
 
@@ -182,7 +181,7 @@ def test_cancel_does_not_wait_for_the_command_and_cleans_up(docker: Docker, tmp_
         ("docker://box?container_name=none&path=/a&dump_command=b", "there is no container none$"),
         ("docker://box?path=/a&dump_command=b", "neither image nor container_name"),
         ("docker://box?image=acme/harvester:7&path=/a", "has no dump_command, nor is there a label dump_command"),
-        (URL.replace("box", "bix"), "DOCKER_CONFIG has no connection 'bix'; there are box"),
+        (URL.replace("box", "bix"), "docker_config has no connection 'bix'; there are box"),
         (URL + "&cmd=x", "unknown option cmd; there are image"),
         (URL + "&volumes={", "volumes of the docker url is no JSON"),
     ],
@@ -228,10 +227,10 @@ def test_connections(monkeypatch: pytest.MonkeyPatch) -> None:
             connection_of("box", {"box": {"client_url": url}})
 
 
-def test_manifest_from_list_to_release(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", docker.url)
-    with bench_in(tmp_path / "home") as bench:
-        bench.plugin("src", URL.replace("box", "localhost") + '&get_version_cmd="cat /out/VERSION"')
+def test_manifest_from_list_to_release(docker: Docker, tmp_path: Path) -> None:
+    config = {"local": {"client_url": docker.url}}
+    with bench_in(tmp_path / "home", docker_config=config, docker_host="local") as bench:
+        bench.plugin("src", URL + '&get_version_cmd="cat /out/VERSION"')
         assert bench.dump("src") == "2024.1"
         assert bench.files("src") == {"all.ndjson": b'{"_id": 1}\n'}
         assert bench.dump("src") == "Nothing to dump"

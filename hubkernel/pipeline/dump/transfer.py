@@ -48,6 +48,10 @@ class Policy:
     connect_timeout: float = 15.0
     logins: Mapping[str, str] = field(default_factory=dict)
     """Host -> reference to its login (:mod:`hubkernel.pipeline.credentials`)."""
+    docker_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Connection -> where that docker engine is."""
+    docker_host: str | None = None
+    """Connection for all docker urls."""
 
 
 class Retry(Exception):  # noqa: N818 - a signal, handled by Patience

@@ -102,8 +102,9 @@ class DumperSection(Section):
 
     data_url: Urls = Field(
         [],
-        description="One url or a list of them (http, https, ftp, ftps, s3, git+https, docker, gdrive or file; a file url "
-        "may name a folder). All of one protocol. The last one decides the default release. Needed, unless there is a `class`.",
+        description="One url or a list of them (http, https, ftp, ftps, s3, git+https, docker, gdrive or file; a file "
+        "url may name a folder). All of one protocol. The last one decides the default release. Needed, unless there "
+        "is a `class`.",
     )
     uncompress: bool = Field(False, description="Unpack zip, tar, gz, bz2, xz and zst files after the download.")
     schedule: Annotated[Text, AfterValidator(_check_schedule)] | None = Field(

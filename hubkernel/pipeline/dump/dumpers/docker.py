@@ -60,9 +60,9 @@ class DockerContainerDumper(BaseDumper):
     SRC_URLS: list[str] = []
     MAX_PARALLEL_DUMP = 1
     DOCKER_CONFIG: Mapping[str, Mapping[str, Any]] = {}
-    """Connection -> ``client_url``, and for https ``tls_cert_path``, ``tls_key_path``, ``tls_ca_path``."""
+    """Besides those of the setting ``docker_config``: connection -> ``client_url`` and so on."""
     DOCKER_HOST: str | None = None
-    """Name of the connection to use instead of that of the url."""
+    """Connection to use instead of that of the url; None: what the setting ``docker_host`` says."""
     DOCKER_IMAGE: str | None = None
     CONTAINER_NAME: str | None = None
     DATA_PATH: str | None = None
@@ -77,8 +77,9 @@ class DockerContainerDumper(BaseDumper):
 
     def prepare_client(self) -> None:
         """The client is an :class:`Engine`. Raises :class:`FetchError`."""
-        name = self.DOCKER_HOST or str(self.source_config["connection_name"])
-        self.client = Engine(connection_of(name, self.DOCKER_CONFIG), self.worker, self.policy)
+        name = self.DOCKER_HOST or self.policy.docker_host or str(self.source_config["connection_name"])
+        known = {**self.policy.docker_config, **self.DOCKER_CONFIG}
+        self.client = Engine(connection_of(name, known), self.worker, self.policy)
 
     def release_client(self) -> None:
         self.client = None

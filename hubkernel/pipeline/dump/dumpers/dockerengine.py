@@ -61,7 +61,7 @@ def connection_of(name: str, config: Mapping[str, Mapping[str, Any]]) -> Connect
         return Connection(os.environ.get("DOCKER_HOST") or _LOCAL)
     if name not in config:
         known = ", ".join(config) or "none"
-        raise FetchError(f"docker://{name}: DOCKER_CONFIG has no connection {name!r}; there are {known}")
+        raise FetchError(f"docker://{name}: the setting docker_config has no connection {name!r}; there are {known}")
     said = config[name]
     found = Connection(
         str(said.get("client_url", "")), said.get("tls_cert_path"), said.get("tls_key_path"), said.get("tls_ca_path")
