@@ -143,7 +143,7 @@ class Settings(BaseModel):
         "Host name of private sources -> where the login for it is: `env:NAME`, `file:path` or "
         "`keyring:service/user`. What stands there is `user:password`, or the whole value of an Authorization header.",
     )
-    docker_config: dict[str, dict[str, str]] = _setting(
+    docker_config: dict[str, dict[str, str | None]] = _setting(
         dict,
         "Security",
         "Connection of docker:// urls -> its `client_url`, and for https `tls_cert_path`, `tls_key_path`, "

@@ -48,7 +48,7 @@ class Policy:
     connect_timeout: float = 15.0
     logins: Mapping[str, str] = field(default_factory=dict)
     """Host -> reference to its login (:mod:`hubkernel.pipeline.credentials`)."""
-    docker_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    docker_config: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     """Connection -> where that docker engine is."""
     docker_host: str | None = None
     """Connection for all docker urls."""
