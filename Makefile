@@ -36,7 +36,7 @@ interpreters: $(VENV)/.installed-dev  ## the core suite on the other interpreter
 	$(BIN)/python tools/interpreters.py
 
 benchmarks: $(VENV)/.installed-dev  ## ours against the peer and the physical limit (about half an hour)
-	for name in startup upload build search doors; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in startup upload helpers build search doors; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "hubkernel needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python"; exit 1; }

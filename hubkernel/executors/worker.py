@@ -27,8 +27,18 @@ Surroundings = tuple[list[str], dict[str, str]]
 """The hub's ``sys.path`` and environment when the work was submitted."""
 
 
+_serving = False
+
+
+def in_worker() -> bool:
+    """Whether this process is a worker: one that runs work, and nothing of the hub."""
+    return _serving
+
+
 def serve(connection: Connection) -> None:
     """Run the work that arrives, until the pipe ends. Never returns."""
+    global _serving  # noqa: PLW0603 - it is this process that serves
+    _serving = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a kernel reaches the whole process group
     with contextlib.suppress(AttributeError, OSError, ValueError):
         faulthandler.enable()

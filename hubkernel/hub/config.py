@@ -101,6 +101,18 @@ class HubConfig(Settings):
         """UPPER_CASE names of a Python ``config.py`` that are no settings of the hub; the user's code may want them."""
         return self._others
 
+    def for_plugins(self) -> dict[str, Any]:
+        """What code of plugins may read: plain values by their names in capitals, here and in BioThings, and all plain
+        names of a Python ``config.py`` that are no settings. Nothing secret, and no url with a password.
+        """
+        found: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if is_secret_name(name) or not is_plain(value) or self._masked(name, value) != value:
+                continue
+            found |= dict.fromkeys(filter(None, (name.upper(), extra_of(info)["old"])), plain(value))
+        return found | {name: value for name, value in self._others.items() if is_plain(value)}
+
     @property
     def missing(self) -> dict[str, str]:
         """What a Python ``config.py`` says has to be given and is not: what for, by name."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubkernel.store import DocumentStore, StateStore, open_store
 
@@ -29,6 +30,8 @@ class PipelineContext:
     """Folders whose sub-folders are plugins, besides :attr:`plugins`."""
     log_folder: Path | None = None
     """Unless given, ``logs`` below the root."""
+    settings: Callable[[], Mapping[str, Any]] = dict
+    """Called for each step that runs code of a plugin: what that may read of the hub's settings."""
 
     @cached_property
     def store(self) -> DocumentStore:

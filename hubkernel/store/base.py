@@ -267,8 +267,10 @@ class DocumentStore(ABC):
         """
 
     @abstractmethod
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        """Atomic. Raises :class:`CollectionExistsError` if ``new`` exists and ``replace`` is false."""
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        """Atomic. An existing ``new`` is dropped if ``replace`` is true, or renamed to ``archive`` if that is given;
+        otherwise it raises :class:`CollectionExistsError`.
+        """
 
     @abstractmethod
     def drop(self, name: str) -> None:

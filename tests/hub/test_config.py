@@ -167,3 +167,17 @@ def test_every_setting_is_documented() -> None:
         assert info.description, name
     page = Path(__file__).parents[2] / "docs/operators/settings.md"
     assert page.read_text() == settings_table(), "run: python -m hubkernel.hub.reference"
+
+
+def test_plugins_read_plain_settings_and_no_secrets(home: HubHome) -> None:
+    file = home.config_file.with_name("config.py")
+    file.write_text(
+        'HUB_NAME = "Mine"\nMY_BUCKET = "b"\nMY_THING = object()\nSTORE_URL = "mongodb://me:planted@host/db"\n'
+        'SLACK_WEBHOOK = "https://planted"\n'
+    )
+    config = HubConfig.load(home, environ={"HUBKERNEL_SSH_PASSWORDS": f'{{"me": "{SECRET}"}}'})
+    settings = config.for_plugins()
+    assert settings["HUB_NAME"] == "Mine" and settings["MY_BUCKET"] == "b" and settings["MAX_WORKERS"] is None
+    assert settings["HUB_MAX_WORKERS"] is None
+    assert "planted" not in repr(settings) and SECRET not in repr(settings)
+    assert "MY_THING" not in settings and "STORE_URL" not in settings

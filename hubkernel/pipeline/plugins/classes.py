@@ -10,14 +10,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper
+from hubkernel.pipeline.plugins import aliases
 from hubkernel.pipeline.plugins.errors import PluginCodeError
 from hubkernel.pipeline.plugins.loader import ROOT, load_function, load_module, locate
+from hubkernel.pipeline.surroundings import Surroundings, enter
 from hubkernel.pipeline.upload.storages import BasicStorage
 from hubkernel.pipeline.upload.uploaders import BaseSourceUploader, ParallelizedSourceUploader
 
@@ -205,7 +207,7 @@ def describe_uploader(cls: type[BaseSourceUploader]) -> Described:
         "keep_archive": _own(cls, "keep_archive", int),
         "auto_validate": getattr(cls, "auto_validate", False) is True,
         "regex_name": cls.regex_name if isinstance(cls.regex_name, str) else None,
-        "metadata": plain,
+        "metadata": plain["src_meta"] if isinstance(plain.get("src_meta"), dict) else plain,
         "problems": problems,
     }
 
@@ -236,17 +238,23 @@ _STDLIB = str(Path(os.__file__).parent) + os.sep
 
 
 def main() -> None:
-    """Read ``{"requests": [...]}`` from stdin, and write one line of JSON for each request; what the code of plugins
-    prints goes to stderr.
+    """Read ``{"requests": [...], "surroundings": {...}}`` from stdin, and write one line of JSON for each request; what
+    the code of plugins prints goes to stderr.
     """
     task = json.loads(sys.stdin.readline())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for request in task["requests"]:
+    aliases.install()
+    with enter(Surroundings(**task["surroundings"])) if task["surroundings"] else nullcontext():
+        _answer(task["requests"], answers)
+    os._exit(0)  # whatever threads the code of plugins began
+
+
+def _answer(requests: list[Described], answers: TextIO) -> None:
+    for request in requests:
         try:
             answer = examine(request["folder"], request["module"], request["targets"])
         except BaseException as error:  # what a class attribute may do is the plugin's
             answer = {"dumpers": [], "uploaders": [], "warnings": [], "problems": [f"{type(error).__name__}: {error}"]}
         answers.write(json.dumps({**answer, "files": imported_files(request["folder"])}) + "\n")
         answers.flush()
-    os._exit(0)  # whatever threads the code of plugins began

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from hubkernel import __version__
 from hubkernel.pipeline.plugins.specs import DumperSpec, UploaderSpec
+from hubkernel.pipeline.surroundings import Surroundings
 from hubkernel.store import Duplicate
 
 TIMEOUT = 60.0
@@ -73,11 +74,20 @@ def _uploader(found: Mapping[str, Any]) -> UploaderSpec:
 
 
 class Discovery:
-    """Answers requests; ``kept`` is the file for the answers, None to keep none. One thread at a time."""
+    """Answers requests; ``kept`` is the file for the answers, None to keep none. One thread at a time.
 
-    def __init__(self, kept: Path | None = None, timeout: float = TIMEOUT) -> None:
+    ``surroundings`` tells for which hub the code runs, when it is asked for.
+    """
+
+    def __init__(
+        self,
+        kept: Path | None = None,
+        timeout: float = TIMEOUT,
+        surroundings: Callable[[], Surroundings | None] = lambda: None,
+    ) -> None:
         self.kept = kept
         self.timeout = timeout
+        self.surroundings = surroundings
 
     def look(self, requests: Iterable[Request]) -> dict[Request, Classes]:
         """An answer for each request. Never raises for what is wrong with a plugin's code."""
@@ -96,9 +106,10 @@ class Discovery:
 
     def _ask(self, requests: list[Request]) -> Iterable[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
+        surroundings = self.surroundings() if requests else None
         while len(answers) < len(requests):
             waiting = requests[len(answers) :]
-            with _Child(waiting) as child:
+            with _Child(waiting, surroundings) as child:
                 for request in waiting:
                     answer = child.answer(self.timeout)
                     answers.append(answer or _failed(request, child.reason(self.timeout)))
@@ -157,8 +168,9 @@ def _stat(file: str) -> list[int] | None:
 class _Child:
     """The process that imports. Ended, with all that the code started, when the ``with`` block is left."""
 
-    def __init__(self, requests: list[Request]) -> None:
-        self._task = {"requests": [asdict(request) for request in requests]}
+    def __init__(self, requests: list[Request], surroundings: Surroundings | None) -> None:
+        around = asdict(surroundings) if surroundings else None
+        self._task = {"requests": [asdict(request) for request in requests], "surroundings": around}
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._late = False
@@ -175,7 +187,7 @@ class _Child:
         threading.Thread(target=self._read, name="hubkernel-discovery", daemon=True).start()
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(self._task).encode() + b"\n")
+            self._process.stdin.write(json.dumps(self._task, default=str).encode() + b"\n")
             self._process.stdin.close()
         return self
 

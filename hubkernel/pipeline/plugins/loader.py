@@ -29,6 +29,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from hubkernel.pipeline.plugins import aliases
 from hubkernel.pipeline.plugins.errors import PluginCodeError, nearest
 
 ROOT = "hubkernel_plugins"
@@ -60,10 +61,27 @@ class _Package:
         """Called by Python for every ``import`` in a file of the plugin."""
         own = self._own_name(name, globals) if level == 0 else None
         if own is None:
-            return builtins.__import__(name, globals, locals, fromlist or (), level)
+            return self._import_other(name, globals, locals, fromlist or (), level)
         module = builtins.__import__(own, globals, locals, fromlist or ("__name__",), 0)
         depth = name.count(".")
         return module if fromlist or not depth else sys.modules[own.rsplit(".", depth)[0]]
+
+    def _import_other(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None,
+        locals: Mapping[str, Any] | None,
+        fromlist: Sequence[str],
+        level: int,
+    ) -> ModuleType:
+        if level == 0 and aliases.is_alias(name):
+            return aliases.import_for_plugin(name, fromlist)
+        try:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        except ModuleNotFoundError as error:
+            if level or error.name != name:
+                raise
+            return aliases.import_fallback(error, fromlist)
 
     def _own_name(self, name: str, globals: Mapping[str, Any] | None) -> str | None:
         """The full name of a file of this plugin that a plain import means; None if it means something else."""
@@ -255,6 +273,9 @@ def check_function(folder: Path, target: str) -> str | None:
             near = nearest(module, (entry.stem for entry in folder.glob("*.py")), cutoff=0.6)
             hint = f" (did you mean '{near}'?)" if near else ""
             return f"no file {module.replace('.', '/')}.py in {folder}, and no module '{module}' can be imported{hint}"
+        if aliases.is_alias(module):
+            ours = aliases.import_alias(module)
+            return None if function in vars(ours) else _no_function(target, module, [*vars(ours)])
         if file.suffix != ".py":
             return None
         names = _top_level_names(ast.parse(file.read_bytes(), str(file)))
@@ -277,6 +298,7 @@ def forget(folder: Path) -> None:
 
 
 def _current_package(folder: Path) -> _Package:
+    aliases.settle()
     if not any(isinstance(finder, _PluginFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _PluginFinder())
     key = package_name(folder).split(".")[1]
@@ -295,7 +317,7 @@ def _fingerprint(folder: Path) -> list[tuple[str, int, int]]:
 
 def _import_module(name: str, target: str, folder: Path) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return aliases.import_alias(name) if aliases.is_alias(name) else importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise PluginCodeError(f"{target} of plugin {folder.name} cannot be imported: {blame(error, folder)}") from error
 
@@ -313,6 +335,8 @@ def locate(module: str) -> ModuleSpec | None:
     """Where a module would be imported from; imports nothing, not even the packages around it."""
     top, *rest = module.split(".")
     try:
+        if aliases.is_alias(module):
+            return aliases.import_alias(module).__spec__  # ours, no plugin's
         spec = find_spec(top)
     except (ImportError, ValueError):
         return None

@@ -45,8 +45,8 @@ class MongoStore(DocumentStore):
     def resume(self, token: str, base: str | None = None) -> MongoWriter:
         return MongoWriter.resumed(self._connection, self._catalog, token, base)
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        self._catalog.rename(old, new, replace=replace)
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        self._catalog.rename(old, new, replace=replace, archive=archive)
 
     def drop(self, name: str) -> None:
         self._catalog.remove(name)

@@ -122,14 +122,17 @@ class Folder:
             conn.execute("INSERT INTO collections VALUES(?,?,?,?)", (name, token, documents, time.time()))
         return old.token if old is not None and archive is None else None
 
-    def rename(self, old: str, new: str, *, replace: bool) -> str | None:
+    def rename(self, old: str, new: str, *, replace: bool, archive: str | None = None) -> str | None:
         """Returns the token of the file that this put out of use, if any."""
         with self._change() as conn:
             if _entry(conn, old) is None:
                 raise self._no_such(old)
             if old == new:
                 return None
-            if not replace:
+            if archive is not None:
+                _must_be_free(conn, archive)
+                conn.execute("UPDATE collections SET name=? WHERE name=?", (archive, new))
+            elif not replace:
                 _must_be_free(conn, new)
             gone = _entry(conn, new)
             conn.execute("DELETE FROM collections WHERE name=?", (new,))

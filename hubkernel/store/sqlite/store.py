@@ -49,10 +49,10 @@ class SQLiteStore(DocumentStore):
     def resume(self, token: str, base: str | None = None) -> SQLiteWriter:
         return SQLiteWriter.resumed(self._folder, token, base)
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        if not new:
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        if not new or archive == "":
             raise ValueError("a collection needs a name")
-        self._discard(self._folder.rename(old, new, replace=replace))
+        self._discard(self._folder.rename(old, new, replace=replace, archive=archive))
 
     def drop(self, name: str) -> None:
         self._discard(self._folder.remove(name))

@@ -1,0 +1,7 @@
+"""``biothings.hub.dataplugin``: plugins."""
+
+from __future__ import annotations
+
+from hubkernel.compat.biothings._missing import answer
+
+__getattr__ = answer(__name__)
