@@ -192,6 +192,9 @@ class Origin(ABC):
     :class:`FetchError`, which ends the download.
     """
 
+    url: str
+    """For messages."""
+
     @abstractmethod
     def look(self) -> RemoteFile:
         """Called before and after each try: what the server says of the file now."""
@@ -213,8 +216,7 @@ def transfer(worker: Worker, origin: Origin, target: Path, policy: Policy) -> Re
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part, note = target.with_name(target.name + PART), target.with_name(target.name + NOTE)
-    remote = patiently(worker, origin.look, Patience(target.name, policy))
-    patience = Patience(remote.url, policy, lambda: size_of(part))
+    patience = Patience(origin.url, policy, lambda: size_of(part))
     with full_disk_explained(part):
         remote, digest = patiently(worker, lambda: _once(worker, origin, part, note), patience)
         settle(part, target)
