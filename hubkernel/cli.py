@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hubkernel import __version__
+from hubkernel import __version__, plugin_cli
 
 if TYPE_CHECKING:
     from hubkernel.api import HubAPI, JobHandle
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_status(commands)
     _add_exec(commands)
+    plugin_cli.add_parsers(commands)
     _add_owner(commands)
     _add_install(commands)
     return root

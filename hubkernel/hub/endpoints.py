@@ -51,6 +51,8 @@ source                  post    source_reset            reset
 source                  put     dump                    dump
 source                  put     mark_dump_success       mark_dump_success
 source                  put     upload                  upload
+source                  get     upload_versions         versions
+source                  put     upload_rollback         rollback
 source                  put     update_source_meta      update_source_meta
 source                  put     source_save_mapping     mapping
 source                  put     source_save_pydantic_model  create_validation

@@ -71,7 +71,21 @@ def make_plugin_manager(server: HubServer) -> PluginManager:
 
     plugins = PluginManager(server.context, **server.mixargs("dataplugin"))
     plugins.adjust = lambda plugin: adjust(plugin, server.config.class_overrides(plugin.name))
+    plugins.registry.logins = server.config.logins
+    plugins.is_busy = lambda name: is_busy(server, name)
+    plugins.on_change = lambda: server.bus.publish(
+        "data_plugin", None, "reloaded", {"changed": [], "broken": dict(plugins.broken)}
+    )
     return plugins
+
+
+def is_busy(server: HubServer, source: str) -> bool:
+    """Whether a source is being dumped or uploaded."""
+    managers = server.managers or {}
+    plugin = server.plugins.plugins.get(source)
+    dumping = managers["dump_manager"].running() if "dump_manager" in managers else {}
+    uploading = managers["upload_manager"].running() if "upload_manager" in managers else {}
+    return source in dumping or bool(plugin and plugin.specs.keys() & uploading.keys())
 
 
 def adjust(plugin: Plugin, overrides: Mapping[str, Any]) -> None:
@@ -95,7 +109,9 @@ def make_upload_manager(server: HubServer) -> Any:
     """The uploads; ``poll_schedule`` among the arguments is for the hub, which polls."""
     from hubkernel.pipeline.upload import UploadManager
 
-    args = _without_poll(server, "upload", server.mixargs("upload"), server.config.upload_poll)
+    config = server.config
+    own = {"keep_archive": config.keep_archive, "max_loss": config.max_loss, "max_loss_of": config.max_loss_of}
+    args = _without_poll(server, "upload", server.mixargs("upload", own), config.upload_poll)
     return UploadManager(server.context, server.plugins, **args)
 
 

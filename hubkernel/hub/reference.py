@@ -106,6 +106,7 @@ each of the [commands](commands.md).
 def pages() -> dict[str, str]:
     """The generated pages by their path under ``docs/``, made from a default hub in an empty home."""
     from hubkernel.hub.server import HubServer
+    from hubkernel.pipeline.plugins.schema import manifest_schema
 
     with tempfile.TemporaryDirectory() as folder:
         server = HubServer.open(HubHome(Path(folder)))
@@ -121,6 +122,7 @@ def pages() -> dict[str, str]:
         "users/endpoints.md": endpoints_page(document),
         "operators/settings.md": settings_table(),
         "developers/openapi.json": _json(document),
+        "plugin-authors/manifest.schema.json": json.dumps(manifest_schema(), indent=1) + "\n",
     }
 
 

@@ -137,6 +137,18 @@ class Settings(BaseModel):
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
+    keep_archive: int = _setting(3, "Uploads", "Earlier versions of a collection that are kept.", ge=0)
+    max_loss: float = _setting(
+        20,
+        "Uploads",
+        "Per cent of its documents that a collection may lose with a new release; one that loses more is not put in "
+        "place before somebody accepts it. 0: any loss.",
+        ge=0,
+        le=100,
+    )
+    max_loss_of: dict[str, float] = _setting(
+        dict, "Uploads", "The same for single sources or collections: {name: per cent}. It goes before `max_loss`."
+    )
     logins: dict[str, str] = _setting(
         dict,
         "Security",

@@ -129,6 +129,22 @@ def upsert(documents: Iterable[Document], on_overwrite: Callable[[str], None] | 
     return merged
 
 
+def merge_roots(documents: Iterable[Document]) -> Document:
+    """Merge documents of one ``_id`` at their root keys: the values of a key that several have become one list, in
+    order of arrival and as they are (lists are joined, nothing is left out). A key that one has keeps its value.
+    """
+    found: dict[str, list[Any]] = {}
+    for document in documents:
+        for key, value in document.items():
+            found.setdefault(key, []).append(value)
+    doc_id = found.pop("_id")[0]
+    return {"_id": doc_id, **{key: values[0] if len(values) == 1 else _joined(values) for key, values in found.items()}}
+
+
+def _joined(values: Iterable[Any]) -> list[Any]:
+    return [item for value in values for item in (value if isinstance(value, (list, tuple)) else [value])]
+
+
 def same(first: Any, second: Any) -> bool:
     """Equal as JSON: as Python says, but ``True`` is not ``1``."""
     return bool(first == second) and _same_booleans(first, second)

@@ -126,15 +126,18 @@ class SourceManager:
         if plugin is None:
             reason = self.plugins.broken.get(name, "its plugin is gone; what it loaded is still there")
             return {"error": reason}
+        entry = self.plugins.registry.about(name) or {}
         described = {
             "url": f"local://{plugin.folder}",
             "type": "local",
             "active": True,
+            **entry.get("plugin", {}),
             "loader": plugin.loader,
             "display_name": plugin.display_name,
             "biothing_type": plugin.biothing_type,
         }
-        return {"plugin": described, "warnings": list(plugin.warnings)}
+        about = {"plugin": described, "warnings": list(plugin.warnings)}
+        return {**about, "download": entry["download"]} if "download" in entry else about
 
     def _details(self, plugin: Plugin | None, collections: Iterable[str]) -> dict[str, Any]:
         masters = {document["_id"]: document for document in self.context.state["src_master"].find()}

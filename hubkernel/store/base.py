@@ -12,7 +12,7 @@ bytes*. Beside it stands a 16-byte BLAKE2b hash of these bytes, so that comparin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -139,6 +139,14 @@ class CollectionWriter(ABC):
         """
 
     @abstractmethod
+    def finished(self) -> dict[int, int]:
+        """The parts that were closed, and how many documents each has."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Let go of what is written so far without dropping it, for :meth:`DocumentStore.resume`."""
+
+    @abstractmethod
     def abort(self) -> None:
         """Drop everything written. Safe to call twice, and after a commit (then it does nothing)."""
 
@@ -189,6 +197,30 @@ class Collection(ABC):
     def size(self) -> int:
         """Bytes on disk."""
 
+    @abstractmethod
+    def create_index(self, field: str, *, progress: Callable[[], None] | None = None) -> None:
+        """Let :meth:`find` and :meth:`count` look up equality and ``$in`` on a (dotted) field instead of reading every
+        document. One that is there already is no error. A collection that replaces this one gets the same indexes
+        before it is committed. ``progress()`` is called now and then and may raise to stop. Raises ``ValueError`` for
+        what is no field.
+        """
+
+    @abstractmethod
+    def indexes(self) -> list[str]:
+        """The fields that have an index, in order. ``_id`` always has one and is not among them."""
+
+    @abstractmethod
+    def drop_index(self, field: str) -> None:
+        """One that does not exist is no error."""
+
+
+def check_field(field: str) -> bool:
+    """Whether an index of the field is to be made: not of ``_id``. Raises ``ValueError`` for what is no field."""
+    parts = field.split(".") if isinstance(field, str) else [""]
+    if any(not part or part.startswith("$") or "\0" in part for part in parts):
+        raise ValueError(f"{field!r} is no field: give a name, or names with dots between them")
+    return field != "_id"
+
 
 class DocumentStore(ABC):
     """Collections by name. Safe to use from several threads and processes; open one per process by :attr:`url`."""
@@ -227,16 +259,28 @@ class DocumentStore(ABC):
         """The writer of that token, seen from another process: only :meth:`CollectionWriter.part` may be used."""
 
     @abstractmethod
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        """Atomic. Raises :class:`CollectionExistsError` if ``new`` exists and ``replace`` is false."""
+    def resume(self, token: str, base: str | None = None) -> CollectionWriter:
+        """Go on with a writer that was left, or whose process died. Parts that were closed are as they were
+        (:meth:`CollectionWriter.finished`), what other parts wrote is dropped. ``base`` as it was.
+
+        Raises :class:`StoreError` if that cannot be: it lives, has ended, was being sealed, or its base was replaced.
+        """
+
+    @abstractmethod
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        """Atomic. An existing ``new`` is dropped if ``replace`` is true, or renamed to ``archive`` if that is given;
+        otherwise it raises :class:`CollectionExistsError`.
+        """
 
     @abstractmethod
     def drop(self, name: str) -> None:
         """Drop a collection; one that does not exist is no error."""
 
     @abstractmethod
-    def sweep(self) -> list[str]:
-        """Remove what dead writers left behind; returns their tokens. Never touches a living writer or a collection."""
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        """Remove what dead writers left behind, except for the tokens ``keep``; returns their tokens. Never touches a
+        living writer or a collection.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

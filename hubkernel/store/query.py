@@ -62,6 +62,21 @@ def wanted_ids(filter: Filter | None) -> WantedIds:
     return _range(condition, complete)
 
 
+def wanted_values(filter: Filter | None) -> dict[str, list[Any]]:
+    """The values that a (valid) filter asks for, by path. Documents without any of them do not match."""
+    found: dict[str, list[Any]] = {}
+    for path, condition in (filter or {}).items():
+        if path in LOGICAL or _is_regex(condition):
+            continue
+        if not _is_operators(condition):
+            found[path] = [condition]
+        elif "$eq" in condition and not _is_regex(condition["$eq"]):
+            found[path] = [condition["$eq"]]
+        elif "$in" in condition and not any(map(_is_regex, condition["$in"])):
+            found[path] = list(condition["$in"])
+    return found
+
+
 def normal(value: Mapping[str, Any]) -> dict[str, Any]:
     """A private copy with the types that documents have when they come out of a store."""
     try:

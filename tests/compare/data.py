@@ -195,8 +195,8 @@ def synonyms(random: Random) -> bytes:
 
 
 def counts(random: Random, site: int) -> bytes:
-    rows = [[f"S{site}-{number % 80}", f"site {number % 3}", str(number % 5)] for number in range(110)]
-    return table(",", ["id", "site", "count"], rows)
+    rows = [[f"S{site}-{row % 80}", f"site {row % 3}", str(row % 7), str(row % 9)] for row in range(110)]
+    return table(",", ["id", "site", "count", "depth"], rows)
 
 
 def merged(random: Random) -> bytes:

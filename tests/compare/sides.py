@@ -120,7 +120,7 @@ def our_hub(home: HubHome) -> Iterator[Any]:
         except JobFailedError as error:
             outcome.errors.append(str(error))
         info = hub.call("source_info", name)
-        outcome.release = info["download"]["release"]
+        outcome.release = info["download"].get("release")
         names = [found for found in hub.call("upload_info").get(name, []) if found in store]
         outcome.collections = {found: _by_id(store[found].find()) for found in names}
         return outcome

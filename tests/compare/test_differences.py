@@ -14,6 +14,7 @@ from tests.compare.differences import (
     Allowed,
     canonical,
     differences,
+    items_stayed_text,
     judged,
     last_item_only,
     list_was_lost,
@@ -67,6 +68,7 @@ def test_only_what_is_allowed_where_it_is_allowed_passes() -> None:
     [
         (list_was_lost, ({"x": 1}, [{"x": 1}, {"x": 2}]), ({"x": 3}, [{"x": 1}, {"x": 2}])),
         (none_was_added, ([1, None], 1), ([1, None], [1, 2])),
+        (items_stayed_text, (["1", "2"], [1, 2]), (["1"], [1, 2])),
         (last_item_only, (2, [1, 2]), (1, [1, 2])),
         (swept_in_part({"-"}), (["a", "-"], "a"), (["a", "-"], ["a", "b"])),
     ],

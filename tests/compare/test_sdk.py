@@ -7,6 +7,7 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,23 @@ def judge(name: str, expected: Outcome, found: Outcome) -> None:
         shown = "\n".join(map(str, bad[:10]))
         assert not bad, f"{len(bad)} differences in {collection} that nothing allows, among them:\n{shown}"
     assert {entry.id for entry in allowed} == met, "allowed differences that do not occur any more: take them out"
+
+
+def test_sources_of_a_hub_give_the_documents_of_plugins(
+    url: str, ours: Callable[[str], Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages below ``dataload/sources`` of a hub's own code, as mygene.info and its like have them."""
+    names = ["labels_class", "archive_class"]
+    code = tmp_path / "code"
+    sides.install(code / "dataload" / "sources", names, url)
+    for package in ("dataload", "dataload/sources"):
+        (code / package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(code)
+    home = HubHome(tmp_path / "home").create()
+    home.config_file.write_text('active_datasources = ["dataload.sources"]\n')
+    with sides.our_hub(home) as run:
+        for name in names:
+            as_source = run(name)
+            assert not as_source.errors
+            assert as_source.collections
+            assert as_source == ours(name)

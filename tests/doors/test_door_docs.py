@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from hubkernel import cli
@@ -17,8 +18,14 @@ CLI, NOTEBOOK = (USERS / "cli.md").read_text(), (USERS / "notebook.md").read_tex
 
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
-    action = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(action.choices)
+    return dict(_below(cli.parser(), ""))
+
+
+def _below(parser: argparse.ArgumentParser, prefix: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        for name, below in action.choices.items() if isinstance(action, argparse._SubParsersAction) else ():
+            yield prefix + name, below
+            yield from _below(below, f"{prefix}{name} ")
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
@@ -26,7 +33,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def test_the_reference_has_each_command_with_its_options() -> None:
-    sections = dict(re.findall(r"^## `hubkernel (\S+)`\n(.*?)(?=^## |\Z)", CLI, re.M | re.S))
+    sections = dict(re.findall(r"^##+ `hubkernel ([^`]+)`\n(.*?)(?=^##|\Z)", CLI, re.M | re.S))
     parsers = subcommands()
     assert sections.keys() == parsers.keys()
     for name, text in sections.items():

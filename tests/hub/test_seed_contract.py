@@ -197,6 +197,9 @@ SIGNATURES = """
     schedule(crontab, func, *args, **kwargs)
     sources(id=None, debug=False, detailed=False)
     source_save_mapping(name, mapping=None, dest='master', mode='mapping')
+    source_save_pydantic_model(name)
+    source_pydantic_validation(name, model_file=None)
+    source_validations(name)
     dump_info()
     upload_info()
     builds(id=None, conf_name=None, fields=None, only_archived=False, status=None)
@@ -219,8 +222,7 @@ ELSEWHERE = {"help", "update_build_conf", "index_config"}
 a command here, since doors cannot show objects."""
 
 OWED_COMMANDS = {
-    "inspection and validation": """inspect flatten_inspection_data source_save_pydantic_model
-        source_pydantic_validation source_validations""",
+    "inspection": "inspect flatten_inspection_data",
     "archiving by age": "auto_archive",
     "environments as objects": "snapshot_config publish_config",
     "diff and sync": "diff report diff_info jsondiff sync reset_synced",
@@ -235,7 +237,7 @@ OURS = {
     *words("cancel count search document documents load_plugin reload run"),
     *words("create_token rotate_token list_tokens revoke_token add_key list_keys revoke_key audit"),
     *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log"),
-    *words("check_upgrade notify"),
+    *words("check_upgrade notify upload_versions upload_rollback"),
 }
 OURS_HIDDEN = {"run_code"}
 

@@ -230,3 +230,10 @@ class Bench:
 
     def close(self) -> None:
         self.state.close()
+
+
+@contextmanager
+def bench_in(root: Path) -> Iterator[Bench]:
+    bench = Bench(root)
+    yield bench
+    bench.close()

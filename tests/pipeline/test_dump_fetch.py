@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import importlib.util
 import os
@@ -20,7 +19,7 @@ from hubkernel.jobs.context import current
 from hubkernel.pipeline.dump import FetchError, UnpackError
 from hubkernel.pipeline.dump.fetch import Policy, probe, safe_name, shown
 from hubkernel.pipeline.dump.unpack import unpack
-from tests.pipeline.dump_tools import DAY, Bench, Cut, Resource, Web, fetch, web_server
+from tests.pipeline.dump_tools import DAY, Cut, Resource, Web, bench_in, fetch, web_server
 
 FAST = Policy(attempts=3, backoff=0.0, timeout=20.0)
 BODY = bytes(range(256)) * 40
@@ -260,7 +259,7 @@ def test_zst_works_or_says_what_it_needs(tmp_path: Path) -> None:
 DUMP = """
 import sys
 from pathlib import Path
-from tests.pipeline.dump_tools import Bench
+from tests.pipeline.dump_tools import Bench, bench_in
 bench = Bench(Path(sys.argv[1]))
 bench.plugins.load_all()
 print(bench.dump("src"), flush=True)
@@ -271,13 +270,6 @@ def start_dump(root: Path, before: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", before + DUMP, str(root)]
     folder = Path(__file__).parents[2]
     return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-@contextlib.contextmanager
-def bench_in(root: Path) -> Iterator[Bench]:
-    bench = Bench(root)
-    yield bench
-    bench.close()
 
 
 def test_dataload_c33_kill_in_the_middle_of_a_download(web: Web, tmp_path: Path) -> None:

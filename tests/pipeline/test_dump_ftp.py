@@ -16,6 +16,7 @@ from hubkernel.pipeline.dump import FetchError
 from hubkernel.pipeline.dump.dumpers.base import Surroundings
 from hubkernel.pipeline.dump.dumpers.ftp import FTPDumper, LastModifiedFTPDumper
 from hubkernel.pipeline.dump.transfer import Policy
+from tests.pipeline.dump_tools import bench_in
 from tests.pipeline.ftp_tools import (
     DATE,
     Fault,
@@ -267,3 +268,25 @@ def test_urls_of_two_servers(ftp: Ftp, tmp_path: Path) -> None:
     assert ftp.asked("USER") == ["USER me"] and other.asked("USER") == ["USER anonymous"]
     found = {file.name: file.read_bytes() for file in Path(dumper.new_data_folder).iterdir()}
     assert found == {"a.tsv": BODY, "b c.tsv": b"b"}
+
+
+def test_manifest_from_list_to_release(ftp: Ftp, tmp_path: Path) -> None:
+    with bench_in(tmp_path / "home") as bench:
+        ftp["pub/b.tsv"] = b"b"
+        bench.plugin("src", [ftp.url("pub/b.tsv"), ftp.url("pub/a.tsv")])
+        assert bench.dump("src") == "2023-11-14"
+        assert bench.files("src") == {"a.tsv": BODY, "b.tsv": b"b"}
+        assert bench.dump("src") == "Nothing to dump"
+        ftp["pub/a.tsv"] = new = BODY * 2
+        os.utime(ftp.folder / "pub/a.tsv", (DATE + 86400,) * 2)
+        ftp.faults = [drops(1000)] * 9
+        with pytest.raises(FetchError):
+            bench.dump("src")
+        assert bench.files("src") == {"a.tsv": BODY, "b.tsv": b"b"}
+        ftp.faults, before = [], len(ftp.asked("RETR"))
+        first = bench.folder("src")
+        assert bench.dump("src") == "2023-11-15"
+        assert bench.files("src") == {"a.tsv": new, "b.tsv": b"b"}
+        assert len(ftp.asked("RETR")) == before + 1
+        assert ftp.asked("REST")[-1] == "REST 5000"  # where the failed dump was
+        assert (bench.folder("src") / "b.tsv").samefile(first / "b.tsv")

@@ -18,6 +18,7 @@ from hubkernel.pipeline.dump.dumpers import git
 from hubkernel.pipeline.dump.dumpers.base import DumperException, Surroundings
 from hubkernel.pipeline.dump.dumpers.git import Checkout, GitDumper, GitPlace, Patient, clone, find
 from hubkernel.pipeline.dump.transfer import Policy
+from tests.pipeline.dump_tools import bench_in
 
 FAST = Policy(attempts=2, backoff=0.0, timeout=20.0)
 
@@ -248,3 +249,18 @@ def test_wrong_urls(tmp_path: Path) -> None:
         dumper(tmp_path, SRC_URLS=["git+https://h/r", "git+https://h/s"]).create_todump_list()
     with pytest.raises(DumperException, match="has no GIT_REPO_URL"):
         dumper(tmp_path).create_todump_list()
+
+
+def test_manifest_from_list_to_release(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    first = repository.commit(a="one", data__b="b")
+    with bench_in(tmp_path / "home") as bench:
+        bench.plugin("src", f"git+{repository.url}#subdirectory=data")
+        assert bench.dump("src") == f"trunk {first[:7]}"
+        assert bench.files("src") == {"b": b"b"}
+        assert bench.dump("src") == "Nothing to dump"
+        second = repository.commit(data__c="c")
+        assert bench.dump("src") == f"trunk {second[:7]}"
+        assert bench.files("src") == {"b": b"b", "c": b"c"}
+        assert bench.dump("src", release=first, force=True) == first[:7]
+        assert bench.files("src") == {"b": b"b"}

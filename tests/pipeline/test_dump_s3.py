@@ -15,6 +15,7 @@ from hubkernel.pipeline.dump import FetchError
 from hubkernel.pipeline.dump.dumpers.base import DumperException, Surroundings
 from hubkernel.pipeline.dump.dumpers.s3 import S3Dumper, S3Place
 from hubkernel.pipeline.dump.transfer import Policy
+from tests.pipeline.dump_tools import bench_in
 
 BODY = bytes(range(256)) * 1200  # more than one piece
 
@@ -149,6 +150,19 @@ def test_whole_bucket(bucket: Bucket, tmp_path: Path) -> None:
     bucket["a"], bucket["b/c"] = b"a", b"c"
     with bucket.dumper(tmp_path, "") as dumper:
         assert dump(dumper) == {"a": b"a", "b/c": b"c"}
+
+
+def test_manifest_from_list_to_release(bucket: Bucket, tmp_path: Path) -> None:
+    bucket["v1/a"], bucket["v1/b"] = b"a", b"b"
+    with bench_in(tmp_path / "home") as bench:
+        bench.plugin("src", f"{bucket.url('v1/')}?endpoint_url={bucket.endpoint}&region=us-east-1")
+        bench.dump("src")
+        assert bench.files("src") == {"a": b"a", "b": b"b"}
+        assert bench.dump("src") == "Nothing to dump"
+        bucket["v1/a"] = b"new"
+        bucket.client.delete_object(Bucket=bucket.name, Key="v1/b")
+        bench.dump("src")
+        assert bench.files("src") == {"a": b"new"}
 
 
 def test_release_is_the_etag(bucket: Bucket, tmp_path: Path) -> None:

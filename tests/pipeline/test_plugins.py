@@ -231,6 +231,17 @@ def test_dataload_c17_importable_module_as_parser(
     assert list(plugin.parser()("f", **plugin.uploader().parser_kwargs)) == ["DOIDf"]
 
 
+def test_dataload_c18_a_factory_of_parsers_as_parser(tmp_path: Path) -> None:
+    target = {"parser": "biothings.utils.parsers:ndjson_parser", "parser_kwargs": {"patterns": ["*.ndjson"]}}
+    plugin = load_plugin(make(tmp_path / "p", changed(uploader=target)))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.ndjson").write_text('{"_id": "1"}\n{"_id": "2"}\n')
+    assert list(plugin.parser()(str(tmp_path / "data"), patterns=["*.ndjson"])) == [{"_id": "1"}, {"_id": "2"}]
+    target["parser"] = "biothings.utils.parsers:ndjson_parsr"
+    (fault,) = faults(make(tmp_path / "p", changed(uploader=target)))
+    assert "did you mean 'ndjson_parser'?" in fault
+
+
 def test_dataload_c24_name_and_class(tmp_path: Path) -> None:
     assert load_plugin(make(tmp_path / "folder", changed(name="other"))).name == "other"
     code = "from hubkernel.pipeline.dump.dumpers.base import BaseDumper\n"
@@ -353,7 +364,9 @@ def test_names_are_unique(manager: PluginManager, tmp_path: Path) -> None:
         manager.load(collection)
 
 
-def test_register_is_remembered_and_unregister_keeps_the_folder(manager: PluginManager, tmp_path: Path) -> None:
+def test_dataload_c22_register_is_remembered_and_unregister_keeps_the_folder(
+    manager: PluginManager, tmp_path: Path
+) -> None:
     folder = make(tmp_path / "mine")
     manager.register(folder)
     manager.load_all()

@@ -11,7 +11,6 @@ import pytest
 
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import PluginCodeError, PluginManager, load_function, load_plugin
-from hubkernel.pipeline.plugins.classes import examine
 from hubkernel.pipeline.plugins.discovery import Discovery, Request
 from hubkernel.store import open_state
 
@@ -19,6 +18,15 @@ IMPORTS = """\
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper
 from hubkernel.pipeline.upload.storages import CheckSizeStorage, MergerStorage
 from hubkernel.pipeline.upload.uploaders import BaseSourceUploader, DummySourceUploader, ParallelizedSourceUploader
+"""
+SDK = """\
+import biothings.hub.dataload.uploader
+from biothings import config
+from biothings.hub.dataload.dumper import BaseDumper
+from biothings.hub.dataload.uploader import BaseSourceUploader, DummySourceUploader, ParallelizedSourceUploader
+from biothings.utils.storage import CheckSizeStorage, MergerStorage
+
+assert issubclass(BaseSourceUploader, biothings.hub.dataload.uploader.BaseSourceUploader) and config.logger
 """
 DUMP = """
 class MyBase(BaseDumper):
@@ -82,7 +90,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert (dumper.max_parallel, dumper.bases) == (2, ("MyBase", "BaseDumper"))
     first, second, third = plugin.specs.values()
     assert (first.name, first.target, first.duplicates) == ("mine_first", "__init__:First", "merge")
-    assert (first.keep_archive, first.metadata) == (2, {"src_meta": {"url": "http://x.org"}})
+    assert (first.keep_archive, first.metadata) == (2, {"url": "http://x.org"})
     assert (second.parallel, second.loads, second.keep_archive) == (True, True, None)
     assert (third.dummy, third.loads, third.source) == (True, False, "mine")
     assert not [name for name in sys.modules if "some_folder" in name], "its code ran in this process"
@@ -91,12 +99,11 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
 
 def test_classes_of_submodules_count_if_the_package_has_none(tmp_path: Path) -> None:
     folder = write(tmp_path / "deep", __init__="", script="raise SystemExit('no class here')\n")
-    write(folder / "parts", __init__="", dump=IMPORTS + DUMP)
-    write(folder, upload=IMPORTS + UPLOAD, values="NAME = 'x'\n")
-    answer = examine(str(folder), None, [])
-    assert [found["target"] for found in answer["dumpers"]] == ["parts.dump:Mine"]
-    assert [found["target"] for found in answer["uploaders"]] == ["upload:First", "upload:Second", "upload:Third"]
-    assert answer["problems"] == []
+    write(folder / "parts", __init__="", dump=SDK + DUMP)
+    write(folder, upload=SDK + UPLOAD, values="NAME = 'x'\n")
+    plugin = load_plugin(folder)
+    assert plugin.dumper and plugin.dumper.target == "parts.dump:Mine"
+    assert [spec.target for spec in plugin.specs.values()] == ["upload:First", "upload:Second", "upload:Third"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_an_upload_that_fails_behind_the_swap_is_in_place(
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_a_store_that_does_not_tell_is_asked_at_the_next_start(
+def test_dataload_c64_a_store_that_does_not_tell_is_asked_at_the_next_start(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     writer = type(hub.context.store.writer())
@@ -77,7 +77,9 @@ def test_a_store_that_does_not_tell_is_asked_at_the_next_start(
     assert recover(hub) == []
 
 
-def test_a_success_that_cannot_be_written_is_found_at_the_next_start(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dataload_c64_a_swap_that_was_not_recorded_is_found_at_the_next_start(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(upload_state.UploadState, "_end", raising(StoreError("the disk is full")))
         with pytest.raises(StoreError, match="the disk is full"):

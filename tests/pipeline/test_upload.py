@@ -21,10 +21,11 @@ from hubkernel.pipeline.upload import (
     UploadBusyError,
     UploadError,
     UploadManager,
-    run,
+    archives,
+    loading,
     steps,
 )
-from hubkernel.pipeline.upload.run import share
+from hubkernel.pipeline.upload.loading import share
 from tests.pipeline.hub_tools import GOOD, Hub
 from tests.pipeline.hub_tools import run as wait
 
@@ -66,7 +67,7 @@ def test_dataload_c48_the_old_collection_becomes_an_archive_and_three_are_kept(h
 
 
 def test_archives_of_a_longer_name_are_not_touched(hub: Hub) -> None:
-    hub.uploads.keep_archive = 0
+    hub.uploads = UploadManager(hub.context, hub.plugins, keep_archive=0)
     hub.plugin("s")
     hub.plugin("s_archive_20240101_abcdefgh_x")
     for _ in range(2):
@@ -86,8 +87,8 @@ def test_names_of_archives_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None
             cls.moment += timedelta(seconds=1111.1)
             return cls.moment
 
-    monkeypatch.setattr(steps, "datetime", Clock)
-    names = [steps.archive_name("s") for _ in range(150)]
+    monkeypatch.setattr(archives, "datetime", Clock)
+    names = [archives.archive_name("s") for _ in range(150)]
     assert names == sorted(names) and len(set(names)) == 150
 
 
@@ -442,7 +443,7 @@ def test_dataload_c19_a_parallelizer_feeds_one_collection(hub: Hub) -> None:
 def test_the_outcome_does_not_depend_on_the_number_of_parts(
     hub: Hub, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "MAX_PARTS", parts)
+    monkeypatch.setattr(loading, "MAX_PARTS", parts)
     parallel(hub, on_duplicates="merge")
     hub.upload("s")
     expected: dict[str, Any] = {f"g{n}": {"number": [n - 1, n]} for n in range(1, 5)}
@@ -510,12 +511,6 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         hub.upload("s")
     assert len(hub.documents("s")) == 2 and hub.leftovers() == []
     hub.close()
-
-
-def test_validation_is_refused_as_long_as_it_does_not_exist(hub: Hub) -> None:
-    hub.plugin("s")
-    with pytest.raises(UploadError, match="cannot be validated yet"):
-        hub.upload("s", validate=True)
 
 
 def test_the_number_of_archives_is_checked(hub: Hub) -> None:

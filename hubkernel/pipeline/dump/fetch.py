@@ -66,7 +66,7 @@ def probe(worker: Worker, url: str, policy: Policy) -> list[RemoteFile]:
         return list(_local_files(url))
     if scheme in ("http", "https"):
         return [stoppable(worker, _http_file(url, policy))]
-    raise FetchError(f"{shown(url)}: the protocol {scheme}:// cannot be dumped yet; use http, https or file")
+    raise FetchError(f"{shown(url)}: {scheme}:// is none of http, https and file")
 
 
 def download(worker: Worker, remote: RemoteFile, target: Path, part: Path, policy: Policy) -> ReleaseFile:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper
@@ -207,7 +207,7 @@ def describe_uploader(cls: type[BaseSourceUploader]) -> Described:
         "keep_archive": _own(cls, "keep_archive", int),
         "auto_validate": getattr(cls, "auto_validate", False) is True,
         "regex_name": cls.regex_name if isinstance(cls.regex_name, str) else None,
-        "metadata": plain,
+        "metadata": plain["src_meta"] if isinstance(plain.get("src_meta"), dict) else plain,
         "problems": problems,
     }
 
@@ -245,17 +245,16 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     aliases.install()
-    here = task["surroundings"]
-    with enter(Surroundings(**here)) if here else nullcontext():
-        for request in task["requests"]:
-            answers.write(json.dumps(_answer(request)) + "\n")
-            answers.flush()
+    with enter(Surroundings(**task["surroundings"])) if task["surroundings"] else nullcontext():
+        _answer(task["requests"], answers)
     os._exit(0)  # whatever threads the code of plugins began
 
 
-def _answer(request: dict[str, Any]) -> Described:
-    try:
-        answer = examine(request["folder"], request["module"], request["targets"])
-    except BaseException as error:  # what a class attribute may do is the plugin's
-        answer = {"dumpers": [], "uploaders": [], "warnings": [], "problems": [f"{type(error).__name__}: {error}"]}
-    return {**answer, "files": imported_files(request["folder"])}
+def _answer(requests: list[Described], answers: TextIO) -> None:
+    for request in requests:
+        try:
+            answer = examine(request["folder"], request["module"], request["targets"])
+        except BaseException as error:  # what a class attribute may do is the plugin's
+            answer = {"dumpers": [], "uploaders": [], "warnings": [], "problems": [f"{type(error).__name__}: {error}"]}
+        answers.write(json.dumps({**answer, "files": imported_files(request["folder"])}) + "\n")
+        answers.flush()

@@ -75,13 +75,16 @@ def _uploader(found: Mapping[str, Any]) -> UploaderSpec:
 
 
 class Discovery:
-    """Answers requests; ``kept`` is the file for the answers, None to keep none. One thread at a time."""
+    """Answers requests; ``kept`` is the file for the answers, None to keep none. One thread at a time.
+
+    ``surroundings`` tells for which hub the code runs, when it is asked for.
+    """
 
     def __init__(
         self,
         kept: Path | None = None,
         timeout: float = TIMEOUT,
-        surroundings: Callable[[], Surroundings] | None = None,
+        surroundings: Callable[[], Surroundings | None] = lambda: None,
     ) -> None:
         self.kept = kept
         self.timeout = timeout
@@ -104,9 +107,10 @@ class Discovery:
 
     def _ask(self, requests: list[Request]) -> Iterable[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
+        surroundings = self.surroundings() if requests else None
         while len(answers) < len(requests):
             waiting = requests[len(answers) :]
-            with _Child(waiting, self._surroundings()) as child:
+            with _Child(waiting, surroundings) as child:
                 for request in waiting:
                     answer = child.answer(self.timeout)
                     answers.append(answer or _failed(request, child.reason(self.timeout)))
@@ -114,16 +118,11 @@ class Discovery:
                         break  # the child is at its end; the rest goes to another one
         return answers
 
-    def _surroundings(self) -> dict[str, Any] | None:
-        """As plain data: classes may be made from settings."""
-        here = self.surroundings() if self.surroundings else None
-        known: dict[str, Any] | None = json.loads(json.dumps(asdict(here), default=str)) if here else None
-        return known
-
     def _maker(self) -> list[Any]:
-        """Answers of another one do not count."""
-        here = json.dumps(self._surroundings(), sort_keys=True)
-        return [FORMAT, __version__, sys.version, hashlib.sha256(here.encode()).hexdigest()]
+        """Answers of another one do not count: class bodies may read the hub's folders and settings."""
+        here = self.surroundings()
+        digest = hashlib.sha256(json.dumps(asdict(here) if here else None, default=str, sort_keys=True).encode())
+        return [FORMAT, __version__, sys.version, digest.hexdigest()]
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -172,8 +171,9 @@ def _stat(file: str) -> list[int] | None:
 class _Child:
     """The process that imports. Ended, with all that the code started, when the ``with`` block is left."""
 
-    def __init__(self, requests: list[Request], surroundings: dict[str, Any] | None) -> None:
-        self._task = {"requests": [asdict(request) for request in requests], "surroundings": surroundings}
+    def __init__(self, requests: list[Request], surroundings: Surroundings | None) -> None:
+        around = asdict(surroundings) if surroundings else None
+        self._task = {"requests": [asdict(request) for request in requests], "surroundings": around}
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._late = False
@@ -190,7 +190,7 @@ class _Child:
         threading.Thread(target=self._read, name="hubkernel-discovery", daemon=True).start()
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(self._task).encode() + b"\n")
+            self._process.stdin.write(json.dumps(self._task, default=str).encode() + b"\n")
             self._process.stdin.close()
         return self
 

@@ -274,6 +274,9 @@ def check_function(folder: Path, target: str) -> str | None:
             near = nearest(module, (entry.stem for entry in folder.glob("*.py")), cutoff=0.6)
             hint = f" (did you mean '{near}'?)" if near else ""
             return f"no file {module.replace('.', '/')}.py in {folder}, and no module '{module}' can be imported{hint}"
+        if aliases.is_alias(module):
+            ours = aliases.import_alias(module)
+            return None if function in vars(ours) else _no_function(target, module, [*vars(ours)])
         if file.suffix != ".py":
             return None
         names = _top_level_names(ast.parse(file.read_bytes(), str(file)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins.discovery import TIMEOUT, Classes, Discovery, Request
 from hubkernel.pipeline.plugins.errors import ManifestError, PluginError, Problem, UnknownPluginError, nearest
+from hubkernel.pipeline.plugins.export import PARTS, export_plugin
 from hubkernel.pipeline.plugins.loading import (
     Draft,
     Look,
@@ -22,7 +24,9 @@ from hubkernel.pipeline.plugins.loading import (
     source_drafts,
 )
 from hubkernel.pipeline.plugins.plugin import Plugin
+from hubkernel.pipeline.plugins.registry import Registry
 from hubkernel.pipeline.surroundings import Surroundings
+from hubkernel.store.base import Document
 
 __all__ = ["Plugin", "PluginManager", "load_plugin"]
 
@@ -37,7 +41,14 @@ class PluginManager:
         if custom_args:
             raise TypeError(f"plugin manager takes no {', '.join(custom_args)}")
         self.context = context
-        self.discovery = Discovery(context.root / "cache" / "classes.json", timeout, lambda: Surroundings.of(context))
+        self.discovery = Discovery(context.root / "cache" / "classes.json", timeout, self._surroundings)
+        self.settings: Callable[[], Mapping[str, Any]] = dict
+        """What the hub's plain settings are, by names in capitals, for the code of plugins."""
+        self.registry = Registry(context, self.load, self._checked)
+        self.on_change: Callable[[], object] = lambda: None
+        """Called after a plugin was added, replaced or taken away by a command."""
+        self.is_busy: Callable[[str], bool] = lambda name: False
+        """Whether a job of that source runs."""
         self.plugins: dict[str, Plugin] = {}
         self.broken: dict[str, str] = {}
         self.adjust: Callable[[Plugin], object] = lambda plugin: None
@@ -62,22 +73,79 @@ class PluginManager:
         self.sources += added
         self._found().load_sources(added)
 
+    def _checked(self, folder: Path) -> Plugin:
+        return load_plugin(folder, self.discovery.look)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings.of(self.context, self.settings())
+
     def _found(self) -> _Found:
         return _Found(self.discovery.look, self.plugins, self.broken, self.adjust)
 
     def register(self, folder: Path | str) -> Plugin:
         """Load the plugin of a folder anywhere, and remember it for the next start. Raises :class:`PluginError`."""
-        plugin = self.load(Path(folder))
-        entry = {"url": f"local://{plugin.folder}", "type": "local", "active": True, "loader": plugin.loader}
-        update = {"$set": {"plugin": {**entry, "display_name": plugin.display_name}}}
-        self.context.state["data_plugin"].update_one({"_id": plugin.name}, update, upsert=True)
-        return plugin
+        return self.registry.register_folder(Path(folder))
+
+    async def register_url(self, url: str, release: str | None = None, folder: str | None = None) -> dict[str, Any]:
+        """Add a plugin: of a folder, a git repository (of its branch, tag or commit ``release``) or a zip file, each
+        here or on a server; ``folder`` is where in it the plugin is.
+
+        The code is checked before the hub has it. Returns ``{"name", "folder", "warnings"}``.
+        """
+        plugin = await self.registry.register(url, release, folder)
+        self.on_change()
+        return {"name": plugin.name, "folder": str(plugin.folder), "warnings": list(plugin.warnings)}
+
+    async def unregister_url(self, url: str | None = None, name: str | None = None) -> str:
+        """Take a plugin out of the hub, by its url or name; returns its name. What it loaded stays, as does a folder
+        that somebody else made; code that the hub had fetched itself is removed.
+        """
+        if (wanted := url or name) is None:
+            raise ValueError("name a plugin or its url")
+        if wanted in self.plugins and self.registry.about(wanted) is None:
+            self.register(self.plugins[wanted].folder)
+        entry = self.registry.find(wanted)
+        if self.is_busy(str(entry["_id"])):
+            raise PluginError(f"a job of {entry['_id']} runs: wait for it, or cancel it")
+        await asyncio.to_thread(self._unregister, entry)
+        return str(entry["_id"])
 
     def unregister(self, name: str) -> None:
-        """Forget a plugin that was registered. Its folder stays as it is."""
-        self[name]
-        self.context.state["data_plugin"].delete_one({"_id": name})
-        del self.plugins[name]
+        """Forget a plugin that was registered. A folder that the hub did not make stays as it is."""
+        self._unregister(self.registry.find(name))
+
+    def _unregister(self, entry: Document) -> None:
+        self.registry.forget(entry)
+        self.plugins.pop(str(entry["_id"]), None)
+        self.broken.pop(str(entry["_id"]), None)
+        self.on_change()
+
+    async def dump_plugin(self, plugin: str, release: str | None = None) -> dict[str, Any]:
+        """Bring the newest code of a plugin here, or that of a branch, tag or commit; jobs that run are not disturbed.
+
+        If the new code cannot be used the old one stays. Returns ``{"name", "release", "changed", "folder"}``.
+        """
+        if self.is_busy(plugin):
+            raise PluginError(f"a job of {plugin} runs: wait for it, or cancel it")
+        result = await self.registry.update(plugin, release)
+        self.on_change()
+        return result
+
+    async def export_plugin(
+        self,
+        plugin_name: str,
+        folder: str | None = None,
+        what: list[str] | tuple[str, ...] | str = PARTS,
+        purge: bool = False,
+    ) -> dict[str, Any]:
+        """Write the Python classes that a plugin's manifest stands for: ``dump.py``, ``upload.py`` and ``__init__.py``
+        in ``<folder>/<plugin>`` (default: below ``exported`` in the hub's home), with the plugin's own files.
+
+        ``what`` is some of ``dumper``, ``uploader``, ``mapping``; ``purge`` writes over an earlier export. Returns by
+        part ``{"status", "file", "class", "message", "origin"}``.
+        """
+        target = Path(folder) if folder else self.context.root / "exported"
+        return await asyncio.to_thread(export_plugin, self[plugin_name], target, what, purge=purge)
 
     def __getitem__(self, name: str) -> Plugin:
         """Raises :class:`UnknownPluginError` with the nearest name, or why the plugin is broken."""
@@ -90,11 +158,12 @@ class PluginManager:
         raise UnknownPluginError(f"no source {name!r}: " + (f"did you mean {near!r}?" if near else f"there is {there}"))
 
     def _folders(self) -> Iterator[Path]:
+        hidden = self.registry.hidden()
         for parent in dict.fromkeys([self.context.plugins, *self.context.plugin_folders]):
             if parent.is_dir():
-                yield from sorted(folder for folder in parent.iterdir() if looks_like_plugin(folder))
-        for entry in self.context.state["data_plugin"].find({"plugin.type": "local"}):
-            yield Path(entry["plugin"]["url"].removeprefix("local://"))
+                found = sorted(folder for folder in parent.iterdir() if looks_like_plugin(folder))
+                yield from (folder for folder in found if folder.resolve() not in hidden)
+        yield from self.registry.folders()
 
 
 Trial = Draft | tuple[str, Path, PluginError]

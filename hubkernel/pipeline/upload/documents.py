@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from hubkernel.executors import CancelledWork, Worker
 from hubkernel.pipeline.plugins import PluginError, load_function
-from hubkernel.pipeline.upload.errors import ParserError
+from hubkernel.pipeline.upload.errors import ParserError, UploadError
 from hubkernel.pipeline.upload.meter import InputMeter
 from hubkernel.pipeline.upload.models import Parse
+from hubkernel.pipeline.upload.origin import Origin
+from hubkernel.store import StoreError
 
 Document = Mapping[str, Any]
 INTERVAL = 0.3
@@ -24,16 +28,19 @@ INTERVAL = 0.3
 class DocumentStream:
     """Iterates over all documents of one part. ``count`` is how many came so far; nothing is held back."""
 
-    def __init__(self, worker: Worker, work: Parse) -> None:
+    def __init__(self, worker: Worker, work: Parse, load: Callable[..., Any]) -> None:
+        """``load(*call)`` gives the documents of one call."""
         self.count = 0
         self._worker = worker
         self._work = work
+        self._load = load
+        self._label = work.origin.label
         self._call: tuple[Any, ...] = ()
         self._before_call = 0
 
     def __iter__(self) -> Iterator[Document]:
         try:
-            yield from self._reported(self._documents())
+            yield from islice(self._reported(self._documents()), self._work.limit)
         except (CancelledWork, ParserError, GeneratorExit):
             raise
         except PluginError as error:
@@ -48,13 +55,12 @@ class DocumentStream:
         return f"document {position + 1 - self._before_call} of {call_text(self._call)}"
 
     def _documents(self) -> Iterator[Document]:
-        parser = load_function(Path(self._work.plugin_folder), self._work.parser)
         for call in self._work.calls:
             self._call, self._before_call = call, self.count
-            yield from as_documents(parser(*call, **self._work.kwargs), self._work.parser)
+            yield from as_documents(self._load(*call), self._label)
 
     def _reported(self, documents: Iterable[Document]) -> Iterator[Document]:
-        meter, progress = InputMeter(self._work.data_folder), self._worker.progress
+        meter, progress = InputMeter(self._work.origin.data_folder), self._worker.progress
         due = monotonic() + INTERVAL
         for document in documents:
             if not isinstance(document, dict) and not isinstance(document, Mapping):
@@ -69,14 +75,14 @@ class DocumentStream:
     def _not_a_document(self, value: object) -> ParserError:
         shown = repr(value)
         return ParserError(
-            f"{self._work.collection}: {self.where(self.count)} from {self._work.parser} is {_a(value)}, not a dict: "
+            f"{self._work.collection}: {self.where(self.count)} from {self._label} is {_a(value)}, not a dict: "
             f"{shown if len(shown) < 80 else shown[:77] + '...'}",
             document=self.count + 1,
         )
 
     def _blame(self, error: BaseException) -> ParserError:
         number = self.count + 1
-        file, line, frames = user_frame(error, self._work.plugin_folder, self._work.parser)
+        file, line, frames = user_frame(error, self._work.origin.plugin_folder, self._work.origin.target)
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         while_making = f"while making {self.where(self.count)}"
         return ParserError(
@@ -131,6 +137,24 @@ async def _wait(result: Awaitable[Any]) -> Any:
     return await result
 
 
+@contextmanager
+def blamed(origin: Origin, target: str, what: str = "") -> Iterator[None]:
+    """Errors of plugin code become a :class:`ParserError` that points at its own line. ``target`` is what was called,
+    ``what`` the same in words.
+    """
+    try:
+        yield
+    except (CancelledWork, UploadError, StoreError):
+        raise
+    except PluginError as error:
+        raise ParserError(str(error)) from None
+    except (Exception, SystemExit) as error:
+        file, line, frames = user_frame(error, origin.plugin_folder, target)
+        during = f" (in {what})" if what else ""
+        text = f"{origin.spec.name}: {file}:{line}: {type(error).__name__}: {error}{during}."
+        raise ParserError(text, file=file, line=line, details=frames) from None
+
+
 def user_frame(error: BaseException, folder: str | Path, target: str) -> tuple[str, int, str]:
     """``(file, line, traceback text)`` of the innermost frame in ``folder``, else of the innermost one of all. If that
     is the call of ``target`` itself, which does not take these arguments, it is where ``target`` is defined.
@@ -149,7 +173,9 @@ def _is_ours(file: str) -> bool:
 
 
 def _definition(folder: str | Path, target: str) -> tuple[str, int]:
-    function = inspect.unwrap(load_function(Path(folder), target))
+    function: Any = inspect.unwrap(load_function(Path(folder), target))
+    if isinstance(function, type):
+        function = getattr(function, "load_data", function)
     code = getattr(function, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code else (str(folder), 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UploadError(Exception):
     """Base of all upload errors. ``details`` holds the traceback of the user's code, if there is one."""
@@ -69,3 +71,35 @@ class DuplicateDocumentsError(UploadError):
 
 class EmptyUploadError(UploadError):
     """The parser gave no document at all."""
+
+
+class LostDocumentsError(UploadError):
+    """A release has so many documents fewer than the one before it that somebody has to accept it: ``old``, ``new``."""
+
+    def __init__(self, message: str, *, old: int = 0, new: int = 0) -> None:
+        super().__init__(message)
+        self.old = old
+        self.new = new
+
+
+class PostUpdateError(UploadError):
+    """The plugin's ``post_update_data`` failed. The new collection is in place."""
+
+
+class NoSuchVersionError(UploadError, KeyError):
+    """There is no archive to go back to, or none of that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NoModelError(UploadError):
+    """Documents cannot be validated: there is no model, or no mapping of which one could be made."""
+
+
+class InvalidDocumentsError(UploadError):
+    """Documents do not fit their model. ``faults`` counts them by field and kind, with a few ids of each."""
+
+    def __init__(self, message: str, *, faults: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.faults = faults or []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,26 +12,38 @@ from hubkernel.jobs.context import current
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin, PluginManager
 from hubkernel.pipeline.upload.errors import NoSuchUploaderError, UploadBusyError, UploadError
+from hubkernel.pipeline.upload.options import STEPS, Options, checked, policy
 from hubkernel.pipeline.upload.progress import Tally
-from hubkernel.pipeline.upload.run import Steps, UploadRun
+from hubkernel.pipeline.upload.run import UploadRun
+from hubkernel.pipeline.upload.state import UploadState
+from hubkernel.pipeline.upload.uploaders import DEFAULT_BATCH
+from hubkernel.pipeline.upload.validation import model_files, write_model
+from hubkernel.pipeline.upload.versions import Versions, go_back
 
 logger = logging.getLogger(__name__)
-
-STEPS = ("data", "master", "post", "clean")
-"""``data``: parse and swap. ``master``: mapping and metadata. ``post``: nothing for manifest plugins. ``clean``: drop
-old archives."""
 
 
 class UploadManager:
     """The uploads of a hub. Threading: commands run on the hub loop; parsers only ever in workers."""
 
-    def __init__(self, context: PipelineContext, plugins: PluginManager, *, keep_archive: int = 3) -> None:
-        """``keep_archive`` is how many earlier versions of a collection are kept."""
-        if isinstance(keep_archive, bool) or not isinstance(keep_archive, int) or keep_archive < 0:
-            raise ValueError(f"keep_archive is {keep_archive!r}: it takes a whole number from 0 on")
+    def __init__(
+        self,
+        context: PipelineContext,
+        plugins: PluginManager,
+        *,
+        keep_archive: int = 3,
+        max_loss: float = 20,
+        max_loss_of: Mapping[str, float] | None = None,
+        keylookup: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``keep_archive`` is how many earlier versions of a collection are kept. ``max_loss`` is how many per cent of
+        its documents a collection may lose with a new release, ``max_loss_of`` the same for single sources; 0 allows
+        any loss. ``keylookup`` is the hub's key lookup as ``module:Class``; ``settings`` is what plugin code may read.
+        """
         self.context = context
         self.plugins = plugins
-        self.keep_archive = keep_archive
+        self.policy = policy(keep_archive, max_loss, max_loss_of, keylookup, settings)
         self._running: dict[str, int | None] = {}
 
     async def upload_src(
@@ -41,26 +53,45 @@ class UploadManager:
         *,
         steps: str | Iterable[str] = STEPS,
         force: bool = False,
+        release: str | None = None,
+        accept_loss: bool = False,
+        limit: int | None = None,
+        batch_size: int = DEFAULT_BATCH,
+        max_batch_num: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Upload a source: all its collections, or one as ``"source.collection"``.
 
         The old collection stays until the new one is complete, then it is kept as an archive. ``force`` takes the
-        recorded data folder even if its dump did not succeed. Returns ``{collection: {"count", "received",
-        "duplicates", "added", "changed", "removed", "unchanged", "release"}}``. The four tell what differs from what
-        the collection held before; if nothing does it stays as it is, and nothing becomes an archive.
+        recorded data folder even if its dump did not succeed; ``release`` an earlier release that is still there.
+        ``validate`` checks all documents against the collection's model first. ``accept_loss`` lets a release in that
+        lost more documents than ``max_loss`` allows. ``limit`` (or ``batch_size`` times ``max_batch_num``) makes it a
+        preview: so many documents at most, in a collection ``<name>_preview``, and nothing else changes. ``options``
+        are keyword arguments for what the plugin itself overrides (``post_update_data``, ``update_data``, ``load``).
+
+        Returns ``{collection: {"count", "received", "duplicates", "added", "changed", "removed", "unchanged",
+        "release"}}``, with ``rejected`` and ``too_large`` if documents were left out. The four tell what differs from
+        what the collection held before; if nothing does it stays as it is, and nothing becomes an archive.
         """
-        if validate:
-            raise UploadError("documents cannot be validated yet: leave out validate=True")
-        chosen = _steps(steps)
+        chosen = checked(
+            steps,
+            batch_size,
+            limit,
+            max_batch_num,
+            force=force,
+            validate=validate,
+            accept_loss=accept_loss,
+            release=release,
+            more=dict(options or {}),
+        )
         plugin, collections = self.find(src)
         self._reserve(collections)
         try:
             tally = Tally()
-            runs = [UploadRun(self.context, plugin, name, tally, self.keep_archive) for name in collections]
-            results = await _each([run.run(chosen, force) for run in runs])
+            runs = [self._run(plugin, name, tally, chosen) for name in collections]
+            results = await _each([run.run() for run in runs])
         finally:
-            for name in collections:
-                self._running.pop(name, None)
+            self._release(collections)
         return dict(zip(collections, results, strict=True))
 
     async def upload_all(
@@ -89,13 +120,72 @@ class UploadManager:
         stored; ``dry`` only tells.
         """
         plugin, collections = self.find(src)
-        runs = [UploadRun(self.context, plugin, name, Tally(), self.keep_archive) for name in collections]
+        runs = [self._run(plugin, name, Tally()) for name in collections]
         found = await _each([run.refresh_master(dry) for run in runs])
         return [change for change in found if change is not None]
 
     def upload_info(self) -> dict[str, list[str]]:
         """The collections of each source: ``{source: [collection, ...]}``."""
-        return {name: list(plugin.uploaders) for name, plugin in sorted(self.plugins.plugins.items())}
+        return {name: list(plugin.specs) for name, plugin in sorted(self.plugins.plugins.items())}
+
+    async def versions(self, src: str) -> dict[str, list[dict[str, Any]]]:
+        """The versions of each collection that are still there, newest first, the one in place before all.
+
+        Returns ``{collection: [{"name", "live", "release", "count", "bytes", "uploaded_at"}]}``.
+        """
+        plugin, collections = self.find(src)
+        return {name: await asyncio.to_thread(self._versions(plugin, name).list) for name in collections}
+
+    async def rollback(self, src: str, archive: str | None = None) -> dict[str, dict[str, Any]]:
+        """Put the version before the present one (or the ``archive`` of that name) in place again; what is there now
+        becomes an archive. One step: readers see one or the other.
+
+        Returns ``{collection: {"collection", "release", "count", "archive"}}``: what is in place, and the name of what
+        was. Raises :class:`NoSuchVersionError`.
+        """
+        plugin, collections = self.find(src)
+        if archive is not None and len(collections) > 1:
+            raise UploadError(f"{src} has several collections: name one, as in {src}.{collections[0]}")
+        self._reserve(collections)
+        try:
+            return {name: await go_back(self._versions(plugin, name), archive) for name in collections}
+        finally:
+            self._release(collections)
+
+    async def validate_src(self, name: str, model_file: str | None = None) -> dict[str, dict[str, Any]]:
+        """Check the documents of a source (or of ``source.collection``) against their models.
+
+        The model is ``validation/<collection>_model.py`` of the plugin, or ``model_file`` there; without one it is made
+        from the mapping. Returns ``{collection: {"model_file", "checked", "invalid", "faults"}}`` if all are valid.
+        Raises :class:`InvalidDocumentsError` with the most frequent faults; ``src_dump`` keeps the numbers.
+        """
+        plugin, collections = self.find(name)
+        runs = [self._run(plugin, one, Tally()) for one in collections if plugin.specs[one].loads]
+        results = await _each([run.validate(model_file) for run in runs])
+        return {run.collection: result for run, result in zip(runs, results, strict=True)}
+
+    async def save_pydantic_model(self, name: str, overwrite: bool = False) -> list[str]:
+        """Write models of the documents of a source, made from their mappings, into its plugin's folder
+        ``validation``. Returns the files. A file that is there already is only written with ``overwrite``.
+        """
+        plugin, collections = self.find(name)
+        written = []
+        for one in collections:
+            mapping = await self._run(plugin, one, Tally()).mapping()
+            written.append(str(write_model(plugin.folder, one, mapping, overwrite)))
+        return written
+
+    def get_validations(self, name: str) -> list[str]:
+        """The files with models that the plugin of a source has."""
+        plugin, _ = self.find(name)
+        return model_files(plugin.folder)
+
+    def _run(self, plugin: Plugin, collection: str, tally: Tally, chosen: Options | None = None) -> UploadRun:
+        return UploadRun(self.context, plugin, collection, tally=tally, policy=self.policy, options=chosen)
+
+    def _versions(self, plugin: Plugin, collection: str) -> Versions:
+        state = UploadState(self.context.state, plugin.name, collection)
+        return Versions(self.context.store, state, collection)
 
     def running(self) -> dict[str, int | None]:
         """The collections that are being uploaded, and the jobs that do it."""
@@ -109,11 +199,13 @@ class UploadManager:
         main, _, sub = src.partition(".")
         plugin = self.plugins[main]
         if not sub:
-            return plugin, list(plugin.uploaders)
-        if sub in plugin.uploaders:
+            if not plugin.specs:
+                raise NoSuchUploaderError(f"{main} has no uploader: it is only dumped")
+            return plugin, list(plugin.specs)
+        if sub in plugin.specs:
             return plugin, [sub]
-        near = get_close_matches(sub, list(plugin.uploaders), n=1)
-        hint = f"did you mean '{main}.{near[0]}'?" if near else f"it has {', '.join(plugin.uploaders)}"
+        near = get_close_matches(sub, list(plugin.specs), n=1)
+        hint = f"did you mean '{main}.{near[0]}'?" if near else f"it has {', '.join(plugin.specs) or 'none'}"
         raise NoSuchUploaderError(f"{main} has no collection {sub!r}: {hint}")
 
     def _reserve(self, collections: list[str]) -> None:
@@ -124,14 +216,9 @@ class UploadManager:
             raise UploadBusyError(f"{busy[0]} is being uploaded already{by}: wait for it, or cancel it")
         self._running.update(dict.fromkeys(collections, current().id))
 
-
-def _steps(steps: str | Iterable[str]) -> Steps:
-    names = steps.split(",") if isinstance(steps, str) else list(steps)
-    chosen = frozenset(name.strip() for name in names)
-    unknown = sorted(chosen - set(STEPS))
-    if unknown or not chosen:
-        raise UploadError(f"steps is {steps!r}: use some of {', '.join(STEPS)}")
-    return chosen
+    def _release(self, collections: list[str]) -> None:
+        for name in collections:
+            self._running.pop(name, None)
 
 
 async def _each(runs: list[Any]) -> list[Any]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
-from hubkernel.store import Duplicate
+from hubkernel.pipeline.upload.storages import Rules
+
+if TYPE_CHECKING:
+    from hubkernel.pipeline.plugins.specs import UploaderSpec
+    from hubkernel.pipeline.upload.origin import Origin
 
 Status = Literal["uploading", "success", "failed", "canceled"]
+ROOT_KEYS = ("merger", "merger_kwargs", "mapper")
+"""Keys of ``__metadata__`` in a manifest that steer builds: they stand beside ``src_meta`` in ``src_master``."""
 
 
 class Loaded(BaseModel):
@@ -23,6 +29,8 @@ class Loaded(BaseModel):
     count: int
     bytes: int
     uploaded_at: datetime
+    token: str | None = None
+    """Of the writer that made it; by it the store tells which collection is this version, whatever its name."""
 
 
 class Prepared(BaseModel):
@@ -36,6 +44,8 @@ class Prepared(BaseModel):
     count: int
     received: int
     duplicates: int
+    rejected: int = 0
+    too_large: int = 0
     bytes: int
     added: int | None = None
     """Documents that the collection had not before; then those that have other content now, those that are gone, and
@@ -66,6 +76,10 @@ class UploadJob(BaseModel):
     count: int | None = None
     received: int | None = None
     duplicates: int | None = None
+    rejected: int | None = None
+    """Left out by ``check_doc_func``."""
+    too_large: int | None = None
+    """Left out for their size."""
     added: int | None = None
     """As in :class:`Prepared`."""
     changed: int | None = None
@@ -75,6 +89,10 @@ class UploadJob(BaseModel):
     err: str | None = None
     tb: str | None = None
     current: Loaded | None = None
+    history: list[Loaded] = []
+    """Versions that were in place, oldest first; of some of them the store still has the documents."""
+    rolled_back: dict[str, Any] | None = None
+    """``{"at", "from"}`` if the current version was put back by ``upload_rollback``."""
     prepared: Prepared | None = None
     """While it is not known whether the collection was swapped."""
 
@@ -86,63 +104,49 @@ class Parse:
     store_url: str
     token: str
     part: int
-    collection: str
-    plugin_folder: str
-    parser: str
-    """``module:function``"""
+    origin: Origin
     calls: tuple[tuple[Any, ...], ...]
-    kwargs: dict[str, Any]
-    data_folder: str
     parallel: bool = False
     """The calls come from a parallelizer, so that errors name their arguments."""
+    limit: int | None = None
+    """Stop after so many documents: for a preview."""
+    batch_size: int = 0
+    """Handed on to the plugin's own ``update_data``, if it has one."""
+
+    @property
+    def collection(self) -> str:
+        return self.origin.spec.name
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
-    """How to seal what was written, make it the collection and forget the oldest archives."""
+class Described:
+    """What an uploader says of itself."""
 
-    collection: str
-    on_duplicates: Duplicate
-    keep_archive: int
-    parser: str
-    """As shown in errors: the file of the parser."""
+    rules: Rules
+    mapping: Mapping[str, Any] | None = None
+    calls: tuple[tuple[Any, ...], ...] | None = None
+    """Argument tuples of a parallel uploader, None for any other."""
+    master: Mapping[str, Any] = field(default_factory=dict)
+    """What it adds to its document in ``src_master``."""
+    keep_archive: int | None = None
+    max_parallel: int | None = None
+    max_loss: float | None = None
+    validates: bool = False
+    """It wants its documents checked at each upload."""
+    has_post: bool = False
+    takes_options: bool = False
+    """One of its own methods gets the options that the hub does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Describe:
-    """Ask the plugin for its mapping and for its parallel calls."""
-
-    plugin_folder: str
-    uploader: UploaderView
-    mapping: str | None
-    parallelizer: str | None
+def described(spec: UploaderSpec) -> Described:
+    """What a manifest says by itself, without its code."""
+    return Described(Rules(spec.duplicates), master=master_of(spec.metadata), validates=spec.auto_validate)
 
 
-@dataclass(frozen=True)
-class UploaderView:
-    """What the functions of a plugin get as ``self`` or ``cls``."""
-
-    name: str
-    main_source: str
-    data_folder: str
-    release: str | None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def fullname(self) -> str:
-        return self.name if self.name == self.main_source else f"{self.main_source}.{self.name}"
-
-    @property
-    def collection_name(self) -> str:
-        return self.name
-
-    @property
-    def logger(self) -> logging.Logger:
-        return logging.getLogger(f"hubkernel.upload.{self.name}")
-
-    @property
-    def __metadata__(self) -> dict[str, Any]:
-        return {"src_meta": self.metadata}
+def master_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ``__metadata__`` of a manifest adds to ``src_master``."""
+    own = {key: metadata[key] for key in ROOT_KEYS if key in metadata}
+    return {**own, "src_meta": {key: value for key, value in metadata.items() if key not in ROOT_KEYS}}
 
 
 def parser_file(folder: str | Path, target: str) -> str:

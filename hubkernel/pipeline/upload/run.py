@@ -1,60 +1,79 @@
-"""One upload of one collection: parse in workers, settle duplicates, swap, remember."""
+"""One upload of one collection: its steps in their order, and what is remembered of them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import CancelledWork, WorkerDied
 from hubkernel.jobs.context import current
-from hubkernel.pipeline.common import all_or_first_error
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.plugins import Plugin
-from hubkernel.pipeline.upload import steps
-from hubkernel.pipeline.upload.errors import EmptyUploadError, NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Describe, Finish, Parse, Status, UploaderView, UploadJob, parser_file
+from hubkernel.pipeline.surroundings import Surroundings
+from hubkernel.pipeline.upload import asking, steps
+from hubkernel.pipeline.upload.archives import preview_name, prune_archives
+from hubkernel.pipeline.upload.code import code_info
+from hubkernel.pipeline.upload.errors import NotReadyError, PostUpdateError, UploadError
+from hubkernel.pipeline.upload.guard import check_loss
+from hubkernel.pipeline.upload.intake import totals
+from hubkernel.pipeline.upload.loading import Loading
+from hubkernel.pipeline.upload.models import Described, Loaded, Status, UploadJob, described
+from hubkernel.pipeline.upload.options import Options, Policy
+from hubkernel.pipeline.upload.origin import Origin
 from hubkernel.pipeline.upload.progress import Tally
-from hubkernel.pipeline.upload.state import UploadState, check_metadata, release_of
-from hubkernel.store import CollectionWriter, StoreError, WriteReport
+from hubkernel.pipeline.upload.state import COUNTED, LEFT_OUT, UploadState, check_metadata, earlier_release, release_of
+from hubkernel.pipeline.upload.validation import Validation
+from hubkernel.store import DocumentStore, NoSuchCollectionError, StoreError, WriteReport
 
 logger = logging.getLogger(__name__)
-
-MAX_PARTS = 64
-"""Parts of one collection at most; more parallel calls than that share parts, in their order."""
-Steps = frozenset[str]
 
 
 class UploadRun:
     """One run for one collection."""
 
     def __init__(
-        self, context: PipelineContext, plugin: Plugin, collection: str, tally: Tally, keep_archive: int
+        self,
+        context: PipelineContext,
+        plugin: Plugin,
+        collection: str,
+        *,
+        tally: Tally,
+        policy: Policy,
+        options: Options | None = None,
     ) -> None:
         self.context = context
         self.plugin = plugin
         self.collection = collection
-        self.section = plugin.uploader(collection)
+        self.spec = plugin.specs[collection]
         self.tally = tally
-        self.keep_archive = keep_archive
+        self.policy = policy
+        self.options = options or Options()
         self.job = current()
         self.state = UploadState(context.state, plugin.name, collection)
-        self.parser_file = parser_file(plugin.folder, self.section.parser)
         self.tally.expect(collection, self.state.last_count())
 
-    async def run(self, chosen: Steps, force: bool) -> dict[str, Any]:
-        """Returns ``{"count", "received", "duplicates", "added", "changed", "removed", "unchanged", "release"}``."""
-        release, folder = self._ready(force)
-        check_metadata(self.plugin.metadata, str(self.plugin.manifest_file))
-        if "data" not in chosen:
-            return await self._refresh(chosen, release, folder)
+    @property
+    def src(self) -> str:
+        """What ``upload`` takes."""
+        return self.plugin.name if self.plugin.name == self.collection else f"{self.plugin.name}.{self.collection}"
+
+    async def run(self) -> dict[str, Any]:
+        """Returns ``{"count", "received", "duplicates", "added", "changed", "removed", "unchanged", "release"}``, and
+        ``rejected`` and ``too_large`` if there were any.
+        """
+        release, folder = self._ready()
+        origin = self._origin(release, folder)
+        if self.options.limit is not None:
+            return await self._preview(origin)
+        if "data" not in self.options.steps:
+            return await self._refresh(origin)
         record = self.state.begin(release, folder, self.job.id)
         try:
-            report = await self._load(record, chosen)
-            self.state.succeed(record)
+            record = await (self._load(record, origin) if self.spec.loads else self._without_data(record, origin))
         except (CancelledWork, asyncio.CancelledError):
             self._end(record, "canceled", "cancelled")
             raise
@@ -66,121 +85,202 @@ class UploadRun:
             logger.exception("upload of %s", self.collection)
             self._end(record, "failed", f"{type(error).__name__}: {error}")
             raise
-        self._log(
-            f"{report.documents:,} documents of release {release} ({report.bytes / 1e6:.1f} MB): {differences(report)}"
-        )
-        numbers = {"count": report.documents, "received": report.received, "duplicates": report.duplicates}
-        return {**numbers, **report.differences, "release": release}
+        return _numbers(record)
 
-    def _ready(self, force: bool) -> tuple[str | None, str]:
-        release, folder = release_of(self.context.state, self.plugin.name, force=force)
+    # --------------------------------------------------------------------------------------------- before the data step
+
+    def _ready(self) -> tuple[str | None, str]:
+        """Release and folder. Raises :class:`NotReadyError`."""
+        options, source = self.options, self.plugin.name
+        if self.spec.dummy:
+            return self._dummy_release(), ""
+        if not self.spec.loads:
+            return options.release or self.state.load().get("release"), ""
+        release, folder = release_of(self.state.source(), source, force=options.force)
+        if options.release is not None and options.release != release:
+            release, folder = options.release, earlier_release(folder, options.release, source)
         if not Path(folder).is_dir():
-            hint = f"run dump({self.plugin.name!r}, force=True)"
-            raise NotReadyError(f"the data folder of {self.plugin.name} is gone ({folder}): {hint}")
+            hint = f"run dump({source!r}, force=True)"
+            raise NotReadyError(f"the data folder of {source} is gone ({folder}): {hint}")
         return release, folder
 
-    async def _refresh(self, chosen: Steps, release: str | None, folder: str) -> dict[str, Any]:
+    def _dummy_release(self) -> str | None:
+        if self.options.release is None and "data" in self.options.steps:
+            raise NotReadyError(
+                f"{self.collection} has no dumper that would tell the release: run upload({self.src!r}, release=...)"
+            )
+        return self.options.release or self.state.load().get("release")
+
+    def _origin(self, release: str | None, folder: str) -> Origin:
+        section = self.spec.section
+        return Origin(
+            plugin_folder=str(self.plugin.folder),
+            spec=self.spec,
+            data_folder=folder,
+            release=release,
+            surroundings=Surroundings.of(self.context, self.policy.settings),
+            src_doc=_plain(self.state.source()),
+            options=dict(self.options.more),
+            keylookup=self.policy.keylookup if section is not None and section.keylookup is not None else None,
+        )
+
+    async def _describe(self, origin: Origin, *, calls: bool = True) -> Described:
+        if not asking.needs_asking(self.spec, calls):
+            answer = described(self.spec)
+        else:
+            answer = await self.job.run(
+                asking.describe, origin, calls, description=f"{self.collection}: ask the plugin", on_progress=_ignore
+            )
+        check_metadata(answer.master, str(self.plugin.folder))
+        if self.options.more and not answer.takes_options:
+            names = ", ".join(map(repr, self.options.more))
+            raise UploadError(
+                f"upload({self.src!r}): nothing in {self.collection} takes the option {names}: leave it out"
+            )
+        return answer
+
+    async def _new_master(self, answer: Described) -> dict[str, Any]:
+        code = await asyncio.to_thread(code_info, self.plugin.folder)
+        return self.state.new_master(answer.master, answer.mapping, code)
+
+    # ------------------------------------------------------------------------------------------------- without the data
+
+    async def _refresh(self, origin: Origin) -> dict[str, Any]:
         """Everything but the data."""
+        chosen, answer = self.options.steps, await self._describe(origin, calls=False)
         if "master" in chosen:
-            await self.refresh_master()
+            self.state.save_master(await self._new_master(answer))
+        await self._post(origin, answer)
         if "clean" in chosen:
-            await asyncio.to_thread(steps.prune_archives, self.context.store, self.collection, self.keep_archive)
-        return {"count": self.state.load().get("count"), "release": release}
+            await asyncio.to_thread(prune_archives, self.context.store, self.collection, self._keep(answer))
+        return {"count": self.state.load().get("count"), "release": origin.release}
 
     async def refresh_master(self, dry: bool = False) -> dict[str, Any] | None:
         """Returns what changes: ``{"kclass", "current", "new"}``, or None."""
-        check_metadata(self.plugin.metadata, str(self.plugin.manifest_file))
         last = self.state.load()
-        mapping, _ = await self._describe(last.get("release"), last.get("data_folder") or "", calls=False)
-        current = self.state.master()
-        new = self.state.new_master(self.plugin.metadata, mapping)
+        origin = self._origin(last.get("release"), last.get("data_folder") or "")
+        current, new = self.state.master(), await self._new_master(await self._describe(origin, calls=False))
         if not dry:
             self.state.save_master(new)
         before, after = ({**document, "timestamp": None} for document in (current, new))
         return None if before == after else {"kclass": self.collection, "current": current, "new": new}
 
-    async def _load(self, record: UploadJob, chosen: Steps) -> WriteReport:
-        folder = record.data_folder or ""
-        mapping, calls = await self._describe(record.release, folder)
-        if calls is not None and not calls:
-            raise EmptyUploadError(f"{self.collection}: {self.section.parallelizer} returned nothing to parse.")
-        writer = await asyncio.to_thread(self.context.store.writer, self.collection)
+    async def _without_data(self, record: UploadJob, origin: Origin) -> UploadJob:
+        """An uploader whose documents come from elsewhere, or that has none."""
+        answer = await self._describe(origin, calls=False)
+        there = await asyncio.to_thread(_standing, self.context.store, self.collection, origin.release)
+        if self.spec.dummy and (there is None or not there.count):
+            raise NotReadyError(
+                f"{self.collection} is to have its documents from elsewhere, and there are none: fill it first"
+            )
+        if self.spec.dummy:
+            self.state.note_release(origin.release)
+        if "master" in self.options.steps:
+            self.state.save_master(await self._new_master(answer))
+        record = self.state.succeed_without_data(record, there)
+        await self._post_recorded(record, origin, answer)
+        return record
+
+    # ---------------------------------------------------------------------------------------------------- with the data
+
+    async def _load(self, record: UploadJob, origin: Origin) -> UploadJob:
+        answer = await self._describe(origin)
+        loading = Loading(self.context.store, origin, answer, self.tally, self.job, self.options)
+        async with loading:
+            validation = self._validation(origin, answer) if loading.validates else None
+            await loading.parse()
+            if not answer.rules.stores:
+                loading.writer.abort()
+                return self._stored_nothing(record, loading)
+            report = await loading.seal()
+            await self._guard(record, report, answer)
+            if validation is not None:
+                await validation.run(answer.mapping, await loading.hold())
+            master = await self._new_master(answer) if "master" in self.options.steps else None
+            counted = totals(loading.parts)
+
+            def prepare() -> None:
+                self.state.prepare(record, report, counted, master)
+
+            await loading.place(prepare, self._keep(answer), "clean" in self.options.steps)
+        record = self.state.succeed(record)
+        size = f"{report.bytes / 1e6:.1f} MB"
+        self._log(f"{report.documents:,} documents of release {record.release} ({size}): {differences(report)}")
+        await self._post_recorded(record, origin, answer)
+        return record
+
+    def _validation(self, origin: Origin, answer: Described) -> Validation:
+        validation = Validation(self.context.state, self.context.store, self.job, origin)
+        validation.check_model(answer.mapping)
+        return validation
+
+    async def validate(self, model_file: str | None = None) -> dict[str, Any]:
+        """Check the documents that are in place; see :meth:`Validation.run`."""
+        last = self.state.load().get("current") or {}
+        origin = self._origin(last.get("release"), last.get("data_folder") or "")
+        validation = Validation(self.context.state, self.context.store, self.job, origin, model_file)
+        return await validation.run(await self.mapping(origin))
+
+    async def mapping(self, origin: Origin | None = None) -> dict[str, Any] | None:
+        """What the plugin says, else what was saved."""
+        origin = origin or self._origin(None, "")
+        answer = await self._describe(origin, calls=False)
+        return dict(answer.mapping) if answer.mapping else self.state.master().get("mapping")
+
+    def _keep(self, answer: Described) -> int:
+        return self.policy.keep_archive if answer.keep_archive is None else answer.keep_archive
+
+    def _stored_nothing(self, record: UploadJob, loading: Loading) -> UploadJob:
+        received = totals(loading.parts)["received"]
+        self._log(f"{received:,} documents of release {record.release}; its storage stores nothing")
+        return self.state.succeed_without_data(record, record.current, received)
+
+    async def _guard(self, record: UploadJob, report: WriteReport, answer: Described) -> None:
+        allowed = self.policy.loss(self.plugin.name, self.collection, answer.max_loss)
+        if self.options.accept_loss or not allowed:
+            return
+        there = await asyncio.to_thread(_standing, self.context.store, self.collection, None)
+        if there is not None:
+            before = record.current.release if record.current else None
+            releases = before, record.release
+            check_loss(self.src, allowed, old=there.count, new=report.documents, releases=releases)
+
+    async def _preview(self, origin: Origin) -> dict[str, Any]:
+        """The first documents, in a collection of their own; nothing else changes."""
+        answer, name = await self._describe(origin), preview_name(self.collection)
+        async with Loading(self.context.store, origin, answer, self.tally, self.job, self.options) as loading:
+            await loading.parse()
+            report = await loading.seal()
+            await asyncio.to_thread(loading.writer.commit, name)
+        self._log(f"{report.documents:,} documents in {name}; {self.collection} is as it was")
+        counted = totals(loading.parts)
+        numbers = {"count": report.documents, "received": counted["received"], "duplicates": report.duplicates}
+        return {**numbers, "release": origin.release, "collection": name}
+
+    # ----------------------------------------------------------------------------------------------------- what follows
+
+    async def _post(self, origin: Origin, answer: Described) -> None:
+        if "post" not in self.options.steps or not answer.has_post:
+            return
+        options, description = self.options, f"{self.collection}: post_update_data"
+        chosen = tuple(sorted(options.steps))
+        await self.job.run(
+            steps.post, origin, chosen, options.force, options.batch_size, description=description, on_progress=_ignore
+        )
+
+    async def _post_recorded(self, record: UploadJob, origin: Origin, answer: Described) -> None:
+        """Whatever becomes of it, the new collection stays."""
         try:
-            await self._parse(writer, [(folder,)] if calls is None else calls, folder, calls is not None)
-            master = self.state.new_master(self.plugin.metadata, mapping) if "master" in chosen else None
-            return await self._finish(writer, lambda report: self.state.prepare(record, report, master))
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(writer.abort))
-            raise
-
-    async def _describe(
-        self, release: str | None, folder: str, *, calls: bool = True
-    ) -> tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None]:
-        parallelizer = self.section.parallelizer if calls else None
-        if not self.section.mapping and not parallelizer:
-            return None, None
-        view = UploaderView(self.collection, self.plugin.name, folder, release, dict(self.plugin.metadata))
-        work = Describe(str(self.plugin.folder), view, self.section.mapping, parallelizer)
-        answer: tuple[dict[str, Any] | None, list[tuple[Any, ...]] | None] = await self.job.run(
-            steps.describe, work, description=f"{self.collection}: ask the plugin", on_progress=_ignore
-        )
-        return answer
-
-    async def _parse(
-        self, writer: CollectionWriter, calls: Sequence[tuple[Any, ...]], folder: str, parallel: bool
-    ) -> None:
-        shares = share(calls, MAX_PARTS)
-        works = [
-            Parse(
-                store_url=self.context.store_url,
-                token=writer.token,
-                part=number,
-                collection=self.collection,
-                plugin_folder=str(self.plugin.folder),
-                parser=self.section.parser,
-                calls=tuple(some),
-                kwargs=dict(self.section.parser_kwargs),
-                data_folder=folder,
-                parallel=parallel,
-            )
-            for number, some in enumerate(shares)
-        ]
-        self.tally.begin(self.collection, len(works))
-        counts = await all_or_first_error([self._parse_part(work, len(works) == 1) for work in works])
-        if not sum(counts):
-            raise EmptyUploadError(
-                f"{self.collection}: the parser produced no documents ({self.parser_file}, {folder})."
-            )
-
-    async def _parse_part(self, work: Parse, alone: bool) -> int:
-        report = self.tally.of(self.collection, work.part)
-        description = f"{self.collection}: parse" + ("" if alone else f", part {work.part + 1}")
-        count: int = await self.job.run(steps.parse, work, description=description, on_progress=report)
-        self.tally.finish(self.collection, work.part, count)
-        return count
-
-    async def _finish(self, writer: CollectionWriter, prepare: Callable[[WriteReport], None]) -> WriteReport:
-        work = Finish(
-            collection=self.collection,
-            on_duplicates=self.section.duplicates,
-            keep_archive=self.keep_archive,
-            parser=self.parser_file,
-        )
-        # The writer belongs to this process; and what sealing does is done by the store, outside of Python.
-        description = f"{self.collection}: sort and swap"
-        report: WriteReport = await self.job.run(
-            steps.finish,
-            self.context.store,
-            writer,
-            work,
-            prepare,
-            where="thread",
-            description=description,
-            on_progress=self.tally.sorting(self.collection),
-        )
-        return report
+            await self._post(origin, answer)
+        except (UploadError, WorkerDied) as error:
+            text = f"{error} The new data is in place ({record.count or 0:,} documents of release {record.release})."
+            details = getattr(error, "details", "")
+            self.state.fail(record, "failed", text, details)
+            raise PostUpdateError(text, details=details) from error
 
     def _failed(self, record: UploadJob, error: UploadError) -> UploadError:
+        if isinstance(error, PostUpdateError):
+            return error
         kept = record.current
         old = f"The old data is kept ({kept.count:,} documents of release {kept.release})." if kept else ""
         swapped = self._swapped(record)
@@ -213,16 +313,32 @@ class UploadRun:
         self.job.log(f"{self.collection}: {text}")
 
 
-def share(calls: Sequence[tuple[Any, ...]], parts: int) -> list[Sequence[tuple[Any, ...]]]:
-    """At most ``parts`` runs of neighbours of about one length."""
-    count = min(len(calls), parts)
-    bounds = [len(calls) * number // count for number in range(count + 1)]
-    return [calls[start:stop] for start, stop in pairwise(bounds)]
+def _numbers(record: UploadJob) -> dict[str, Any]:
+    left_out = {name: value for name in LEFT_OUT if (value := getattr(record, name))}
+    return {**{name: getattr(record, name) for name in COUNTED}, **left_out, "release": record.release}
 
 
 def differences(report: WriteReport) -> str:
     """In words: ``"3 added, 12 removed, 1,985 unchanged"``."""
-    return ", ".join(f"{count:,} {what}" for what, count in report.differences.items() if count) or "no documents"
+    return ", ".join(f"{count:,} {what}" for what, count in report.differences.items() if count) or "nothing to compare"
+
+
+def _standing(store: DocumentStore, collection: str, release: str | None) -> Loaded | None:
+    """What is in a collection, whoever put it there."""
+    try:
+        there = store[collection]
+        count, size = there.count(), there.size()
+    except NoSuchCollectionError:
+        return None
+    token = store.token(collection)
+    return Loaded(release=release, data_folder="", count=count, bytes=size, uploaded_at=datetime.now(UTC), token=token)
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what plugins have no use for: histories are long."""
+    jobs = document.get("upload", {}).get("jobs", {})
+    slim = {name: {key: job[key] for key in job if key != "history"} for name, job in jobs.items()}
+    return {**document, "upload": {"jobs": slim}} if jobs else dict(document)
 
 
 def _ignore(done: float, total: float | None, message: str) -> None:

@@ -8,25 +8,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.merge import MergeOptions
+from hubkernel.pipeline.upload.archives import drop_unchecked
 from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
 from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, UploadJob
 from hubkernel.store import DocumentStore, StateStore, WriteReport
 
 MERGERS = ("upsert", "merge_struct")
-ROOT_KEYS = ("merger", "merger_kwargs", "mapper")
-"""Keys of ``__metadata__`` that steer builds: they stand beside ``src_meta`` in ``src_master``, not in it."""
+COUNTED = ("count", "received", "duplicates", "added", "changed", "removed", "unchanged")
+LEFT_OUT = ("rejected", "too_large")
+"""What an upload counts."""
+HISTORY = 50
+"""Versions that are remembered; more archives than that have no release."""
 
 
-def release_of(state: StateStore, source: str, *, force: bool = False) -> tuple[str | None, str]:
-    """``(release, folder)`` to upload. Raises :class:`NotReadyError` with what to do.
+def release_of(document: Mapping[str, Any], source: str, *, force: bool = False) -> tuple[str | None, str]:
+    """``(release, folder)`` to upload, by the source's document in ``src_dump``. Raises :class:`NotReadyError` with
+    what to do.
 
     A failed dump leaves the last good release usable. ``force`` takes the recorded folder whatever the status.
     """
-    document = state["src_dump"].find_one({"_id": source}) or {}
     download, good = document.get("download", {}), document.get("last_good")
     status = download.get("status")
     if status == "downloading" and not force:
@@ -41,6 +46,16 @@ def release_of(state: StateStore, source: str, *, force: bool = False) -> tuple[
     )
 
 
+def earlier_release(folder: str, release: str, source: str) -> str:
+    """The folder of another release, beside ``folder``. Raises :class:`NotReadyError` naming those that are there."""
+    parent = Path(folder).parent
+    chosen = parent / release
+    if Path(release).name == release and release != ".." and chosen.is_dir():
+        return str(chosen)
+    there = sorted(entry.name for entry in parent.iterdir() if entry.is_dir()) if parent.is_dir() else []
+    raise NotReadyError(f"{source} has no downloaded release {release!r}: there is {', '.join(there) or 'none'}")
+
+
 class UploadState:
     """The state of the upload of one collection. Each method is one durable write."""
 
@@ -50,8 +65,12 @@ class UploadState:
         self._source = source
         self._collection = collection
 
+    def source(self) -> dict[str, Any]:
+        """The source's document in ``src_dump``."""
+        return self._documents.find_one({"_id": self._source}) or {}
+
     def load(self) -> dict[str, Any]:
-        document = self._documents.find_one({"_id": self._source}) or {}
+        document = self.source()
         job: dict[str, Any] = document.get("upload", {}).get("jobs", {}).get(self._collection, {})
         return job
 
@@ -74,21 +93,24 @@ class UploadState:
             pid=os.getpid(),
             last_success=before.get("last_success"),
             current=before.get("current"),
+            history=before.get("history") or [],
         )
         self._write(record, pull="upload")
         return record
 
-    def prepare(self, record: UploadJob, report: WriteReport, master: dict[str, Any] | None) -> None:
+    def prepare(
+        self, record: UploadJob, report: WriteReport, totals: Mapping[str, int], master: dict[str, Any] | None
+    ) -> None:
         """To be called between the seal and the commit of a writer."""
+        counted: dict[str, Any] = {**report.differences, **totals}
         record.prepared = Prepared(
             token=report.token,
             at=datetime.now(UTC),
             count=report.documents,
-            received=report.received,
             duplicates=report.duplicates,
             bytes=report.bytes,
-            **report.differences,
             master=master,
+            **counted,
         )
         self._write(record)
 
@@ -96,24 +118,49 @@ class UploadState:
         """Whether the collection is what this upload made, however it ended."""
         return record.prepared is not None and store.token(self._collection) == record.prepared.token
 
-    def succeed(self, record: UploadJob) -> None:
-        """What was prepared has happened. If that cannot be written, ``record`` still knows what was prepared."""
+    def succeed(self, record: UploadJob) -> UploadJob:
+        """What was prepared has happened; returns the record of it. If that cannot be written, ``record`` still knows
+        what was prepared.
+        """
         made, record = record.prepared, record.model_copy(update={"prepared": None})
         assert made is not None
         if made.master is not None:
             self.save_master(made.master)
         record.last_success = record.started_at
-        record.count, record.received, record.duplicates = made.count, made.received, made.duplicates
-        record.added, record.changed, record.removed = made.added, made.changed, made.removed
-        record.unchanged = made.unchanged
+        for number in (*COUNTED, *LEFT_OUT):
+            setattr(record, number, getattr(made, number))
         record.current = Loaded(
             release=record.release,
             data_folder=record.data_folder or "",
             count=made.count,
             bytes=made.bytes,
             uploaded_at=made.at,
+            token=made.token,
         )
+        record.history = [*record.history, record.current][-HISTORY:]
         self._end(record, "success", made.at)
+        return record
+
+    def succeed_without_data(self, record: UploadJob, current: Loaded | None, received: int | None = None) -> UploadJob:
+        """Nothing was written; ``current`` is what stands in the collection."""
+        record.last_success, record.current, record.received = record.started_at, current, received
+        record.count = current.count if current else None
+        self._end(record, "success", datetime.now(UTC))
+        return record
+
+    def note_release(self, release: str | None) -> None:
+        """Of a source that has no dumper."""
+        self._documents.update_one({"_id": self._source}, {"$set": {"download.release": release}}, upsert=True)
+
+    def put_back(self, version: Loaded, now: datetime) -> None:
+        """The store has an earlier version in place again."""
+        job = UploadJob.model_validate(
+            self.load() or {"status": "success", "step": self._collection, "started_at": now}
+        )
+        job.rolled_back = {"at": now, "from": job.current.model_dump() if job.current else None}
+        job.current, job.status, job.err, job.tb = version, "success", None, None
+        job.release, job.data_folder, job.count = version.release, version.data_folder, version.count
+        self._write(job)
 
     def fail(self, record: UploadJob, status: Status, error: str, trace: str = "") -> None:
         """Nothing was swapped; if that is not known, what was prepared stays for :func:`recover`."""
@@ -123,6 +170,7 @@ class UploadState:
     def settle(self, store: DocumentStore) -> Status:
         """After the death of the hub: the status that is true."""
         job = self.load()
+        drop_unchecked(store, self._collection)
         if job.get("prepared") and self.in_place(record := UploadJob.model_validate(job), store):
             self.succeed(record)
             return "success"
@@ -149,16 +197,22 @@ class UploadState:
         """The ``src_master`` document."""
         return self._master.find_one({"_id": self._collection}) or {}
 
-    def new_master(self, metadata: Mapping[str, Any], mapping: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What it should be now. A mapping that was saved by hand stays if the plugin has none."""
+    def new_master(
+        self, additions: Mapping[str, Any], mapping: Mapping[str, Any] | None, code: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """What it should be now. A mapping that was saved by hand stays if the plugin has none.
+
+        ``additions`` is what the plugin adds, at least ``src_meta``; ``code`` where its code is from.
+        """
         document: dict[str, Any] = {
-            "_id": self._collection,
             "name": self._collection,
+            **additions,
+            "_id": self._collection,
             "main_source": self._source,
             "timestamp": datetime.now(UTC),
-            **{key: metadata[key] for key in ROOT_KEYS if key in metadata},
-            "src_meta": {key: value for key, value in metadata.items() if key not in ROOT_KEYS},
         }
+        if code:
+            document["src_meta"] = {**document["src_meta"], "code": dict(code)}
         mapping = mapping or self.master().get("mapping")
         return {**document, "mapping": dict(mapping)} if mapping else document
 
@@ -168,24 +222,36 @@ class UploadState:
 
 def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None], bool]) -> list[str]:
     """Call at start: what a dead hub left as ``uploading`` becomes ``success`` if its collection is in place, else
-    ``canceled``. Returns what was done, in words. ``lives(pid)`` tells of another hub at work.
+    ``canceled``; and what is said to be in place is what the store has. Returns what was done, in words.
+    ``lives(pid)`` tells of another hub at work.
     """
     done = []
     for document in state["src_dump"].find({"upload.jobs": {"$exists": True}}):
         for collection, job in document["upload"]["jobs"].items():
+            uploads = UploadState(state, document["_id"], collection)
             unsettled = job.get("status") == "uploading" or job.get("prepared") is not None
             if unsettled and not lives(job.get("pid")):
-                uploads = UploadState(state, document["_id"], collection)
                 done.append(f"upload of {collection}: {uploads.settle(store)}")
+            elif not unsettled and (version := _other_version(job, store.token(collection))):
+                uploads.put_back(version, datetime.now(UTC))
+                done.append(f"collection {collection}: release {version.release} was put back")
     return done
 
 
-def check_metadata(metadata: Mapping[str, Any], manifest: str) -> None:
+def _other_version(job: Mapping[str, Any], token: str | None) -> Loaded | None:
+    """What the store has in place, if that is a remembered version and not the one that the state names."""
+    if token is None or token == (job.get("current") or {}).get("token"):
+        return None
+    found = (version for version in job.get("history") or [] if version.get("token") == token)
+    return next(map(Loaded.model_validate, found), None)
+
+
+def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
     """Raises :class:`UploadError` if what ``__metadata__`` says about merging cannot be followed."""
     merger = metadata.get("merger", "upsert")
     if merger not in MERGERS:
-        raise UploadError(f"{manifest}: __metadata__.merger is {merger!r}: use {' or '.join(map(repr, MERGERS))}")
+        raise UploadError(f"{where}: __metadata__.merger is {merger!r}: use {' or '.join(map(repr, MERGERS))}")
     try:
         MergeOptions.of(metadata.get("merger_kwargs"))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UploadError(f"{manifest}: __metadata__.merger_kwargs: {error}") from None
+        raise UploadError(f"{where}: __metadata__.merger_kwargs: {error}") from None

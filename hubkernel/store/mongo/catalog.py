@@ -184,14 +184,18 @@ class Catalog:
             entry.uuid = found[entry.place]
             book.entries.append(entry)
 
-    def rename(self, old: str, new: str, *, replace: bool) -> None:
+    def rename(self, old: str, new: str, *, replace: bool, archive: str | None = None) -> None:
         check_name(new)
         with self.change() as book:
             entry = book.get(old)
             if old == new:
                 return
-            if replace and book.find(new):
-                book.discard(book.find(new))
+            there = book.find(new)
+            if there and archive is not None:
+                self._must_be_free(book, check_name(archive))
+                there.name = archive
+            elif there and replace:
+                book.discard(there)
             else:
                 self._must_be_free(book, new)
             entry.name = new

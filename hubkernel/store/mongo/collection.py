@@ -7,9 +7,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from pymongo.collection import Collection as PyMongoCollection
 from pymongo.errors import PyMongoError
 
-from hubkernel.store.base import Collection, Document, Filter, Projection, Sort
+from hubkernel.store.base import Collection, Document, Filter, Projection, Sort, check_field
 from hubkernel.store.encode import HASH_BYTES, decode
 from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry, Place
 from hubkernel.store.mongo.connection import Connection, cursor_ended, rows
@@ -93,6 +94,20 @@ class MongoCollection(Collection):
             names = (self._catalog.locate_again(entry.token).name, f"{HASHES}{entry.token}")
             stats = [self._connection.db.command("collStats", name) for name in names]
         return sum(int(one.get("storageSize", 0) + one.get("totalIndexSize", 0)) for one in stats)
+
+    def create_index(self, field: str, *, progress: Callable[[], None] | None = None) -> None:
+        if check_field(field):
+            self._ask(lambda place: self._connection.db[place].create_index([(field, 1)]))
+
+    def indexes(self) -> list[str]:
+        return self._ask(lambda place: indexed(self._connection.db[place]))
+
+    def drop_index(self, field: str) -> None:
+        def drop(place: str) -> None:
+            if field in indexed(self._connection.db[place]):
+                self._connection.db[place].drop_index([(field, 1)])
+
+        self._ask(drop)
 
     def _entry(self) -> Entry:
         return self._catalog.read().get(self.name)
@@ -186,6 +201,12 @@ class MongoCollection(Collection):
                 cuts.append(first_id)
             seen += documents
         return cuts
+
+
+def indexed(collection: PyMongoCollection) -> list[str]:
+    """The fields that have an index of their own, in order."""
+    keys = [index["key"] for index in collection.index_information().values()]
+    return sorted(key[0][0] for key in keys if len(key) == 1 and key[0][1] == 1 and key[0][0] != "_id")
 
 
 def id_range(start: str | None, stop: str | None) -> dict[str, Any]:

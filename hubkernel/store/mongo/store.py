@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from hubkernel.store.base import DocumentStore
 from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.mongo.catalog import Catalog
@@ -40,14 +42,17 @@ class MongoStore(DocumentStore):
     def join(self, token: str) -> MongoWriter:
         return MongoWriter(self._connection, self._catalog, token)
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        self._catalog.rename(old, new, replace=replace)
+    def resume(self, token: str, base: str | None = None) -> MongoWriter:
+        return MongoWriter.resumed(self._connection, self._catalog, token, base)
+
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        self._catalog.rename(old, new, replace=replace, archive=archive)
 
     def drop(self, name: str) -> None:
         self._catalog.remove(name)
 
-    def sweep(self) -> list[str]:
-        return sweep(self._connection, self._catalog)
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        return sweep(self._connection, self._catalog, keep)
 
     def close(self) -> None:
         self._connection.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from hubkernel.store.encode import MAX_BYTES, encode_rows
 from hubkernel.store.errors import DocumentTooLargeError, StoreError
 from hubkernel.store.mongo import owner
 from hubkernel.store.mongo.catalog import HASHES, Catalog, Entry
+from hubkernel.store.mongo.collection import indexed
 from hubkernel.store.mongo.connection import DUPLICATE_KEY, PREFIX, Connection
 from hubkernel.store.mongo.sealing import Progress, Sealing, hashes, overlap
 
@@ -77,6 +78,57 @@ class MongoWriter(CollectionWriter):
         self._parts.append(part)
         return part
 
+    @classmethod
+    def resumed(cls, connection: Connection, catalog: Catalog, token: str, base: str | None) -> MongoWriter:
+        """The owner of what a dead one has written; see :meth:`DocumentStore.resume`."""
+        writer = cls(connection, catalog, token)
+        with connection.translated():
+            state = connection.db[WRITERS].aggregate([{"$match": {"_id": token}}, {"$addFields": {"silent": _SILENT}}])
+            known = next(iter(state), None)
+            if known is None:
+                raise writer._ended()
+            entry = catalog.read().find(base) if base is not None else None
+            if _lives(known):
+                raise StoreError(f"the writer {token!r} is at work: another process has it")
+            if known["report"] or known.get("sealing"):
+                raise StoreError(f"the writer {token!r} was being sealed: write it again")
+            if known.get("base") != (entry.token if entry else None):
+                raise StoreError(f"{base!r} was replaced since the writer {token!r} was opened: write it again")
+            taken = connection.db[WRITERS].update_one(
+                {"_id": token, "owner": known["owner"]},
+                {"$set": {"owner": owner.me()}, "$currentDate": {"beat": True}},
+            )
+            if not taken.matched_count:
+                raise StoreError(f"the writer {token!r} is at work: another process has it")
+            writer._owns, writer._name, writer._base = True, base, entry
+            writer._live()
+            for number, part in known["parts"].items():
+                if not part["closed"]:
+                    writer._forget(int(number))
+        return writer
+
+    def _forget(self, number: int) -> None:
+        """Drop all that an unfinished part has written."""
+        part = MongoPart(self._connection, self.token, number, 0)
+        part.take_back_all()
+        self._connection.db[WRITERS].update_one({"_id": self.token}, {"$unset": {f"parts.{number}": ""}})
+
+    def finished(self) -> dict[int, int]:
+        with self._connection.translated():
+            state = self._connection.db[WRITERS].find_one({"_id": self.token}) or {}
+        return {int(number): part["next"] for number, part in state.get("parts", {}).items() if part["closed"]}
+
+    def leave(self) -> None:
+        if not self._owns:
+            return
+        for part in self._parts:
+            part.closed = True
+        self._owns = False
+        self._stop.set()
+        _living.discard(self)
+        with self._connection.translated():
+            self._connection.db[WRITERS].update_one({"_id": self.token}, {"$set": {"owner": None}})
+
     def seal(
         self,
         on_duplicate: Duplicate = Duplicate.ERROR,
@@ -97,6 +149,7 @@ class MongoWriter(CollectionWriter):
                 raise StoreError(
                     f"seal comes once, after all parts are closed (not closed: {', '.join(unfinished) or 'none'})"
                 )
+            self._connection.db[WRITERS].update_one({"_id": self.token}, {"$set": {"sealing": True}})
             received = sum(part["next"] for part in state["parts"].values())
             names = {"new": NEW, "ids": IDS, "spare": SPARE, "hashes": HASHES}
             sealing = Sealing(self._connection, {what: f"{name}{self.token}" for what, name in names.items()}, progress)
@@ -117,6 +170,7 @@ class MongoWriter(CollectionWriter):
             self._leave(name)
             return
         place, report = f"{NEW}{self.token}", self._report
+        self._carry_indexes(name, place)
         self._catalog.add(Entry(name, self.token, place, b"", report.documents, report.bytes), archive)
         self._end(keep=True)
 
@@ -140,6 +194,14 @@ class MongoWriter(CollectionWriter):
         same = unchanged == report.documents == base.documents
         return replace(report, **counts, same=same, token=base.token if same else self.token)
 
+    def _carry_indexes(self, name: str, place: str) -> None:
+        """Index the same fields as the collection that is to be replaced."""
+        if self._catalog.read().find(name) is None:
+            return
+        with self._connection.translated():
+            for field in indexed(self._connection.db[self._catalog.locate(name).name]):
+                self._connection.db[place].create_index([(field, 1)])
+
     def _leave(self, name: str) -> None:
         """Nothing has changed: the base goes on being the collection."""
         entry = self._catalog.read().get(name)
@@ -150,9 +212,14 @@ class MongoWriter(CollectionWriter):
     def _create(self) -> None:
         db = self._connection.db
         _living.add(self)
-        db[WRITERS].insert_one({"_id": self.token, "owner": owner.me(), "parts": {}, "report": None})
+        base = self._base.token if self._base else None
+        db[WRITERS].insert_one({"_id": self.token, "owner": owner.me(), "parts": {}, "report": None, "base": base})
         db[WRITERS].update_one({"_id": self.token}, {"$currentDate": {"beat": True}})
         db.create_collection(f"{NEW}{self.token}")
+        self._live()
+
+    def _live(self) -> None:
+        _living.add(self)
         weakref.finalize(self, self._stop.set)
         threading.Thread(target=_beat, args=(self._connection, self.token, self._stop), daemon=True).start()
 
@@ -224,22 +291,29 @@ class MongoPart(PartWriter):
         self._next = row + 1
 
     def _send(self) -> None:
-        """Insert the batch, set aside the documents whose ``_id`` is taken, note what was inserted."""
+        """Note and insert the batch, set aside the documents whose ``_id`` is taken."""
         batch, spares = self._batch, self._spares
         self._batch, self._spares, self._bytes = {}, [], 0
-        taken = self._insert(batch)
-        inserted = {doc_id: row for doc_id, (row, _) in batch.items() if doc_id not in taken}
-        if inserted:
-            note = {"part": self._number, "ids": list(inserted), "rows": list(inserted.values())}
-            self._collection(IDS).insert_one(note)
-        spares += [(doc_id, *batch[doc_id]) for doc_id in taken]
+        spares += [(doc_id, *batch[doc_id]) for doc_id in self._insert_noted(batch)]
         for few in _few(self._spare(*spare) for spare in spares):
             self._collection(SPARE).insert_many(few)
 
-    def _insert(self, batch: dict[str, tuple[int, bytes]]) -> list[str]:
-        """Returns the ids that were there already."""
+    def _insert_noted(self, batch: dict[str, tuple[int, bytes]]) -> list[str]:
+        """Returns the ids that were there already. Of all notes of a part only the last one may tell of documents that
+        it has not inserted, if it died or failed there.
+        """
         if not batch:
             return []
+        rows = [row for row, _ in batch.values()]
+        note = self._collection(IDS).insert_one({"part": self._number, "ids": list(batch), "rows": rows}).inserted_id
+        if taken := self._insert(batch):
+            others = set(taken)
+            inserted = {doc_id: row for doc_id, (row, _) in batch.items() if doc_id not in others}
+            self._collection(IDS).update_one({"_id": note}, {"$set": _noted(inserted)})
+        return taken
+
+    def _insert(self, batch: dict[str, tuple[int, bytes]]) -> list[str]:
+        """Returns the ids that were there already."""
         documents = [RawBSONDocument(data) for _, data in batch.values()]
         try:
             self._collection(NEW).insert_many(documents, ordered=False)
@@ -269,6 +343,11 @@ class MongoPart(PartWriter):
             raise StoreError(f"the writer {self._token!r} has ended: it was committed, aborted or swept")
         self._flushed = self._next
 
+    def take_back_all(self) -> None:
+        """Undo everything, also what was flushed."""
+        self._take_back(0)
+        self.closed = True
+
     def _take_back(self, row: int) -> None:
         """Undo everything from ``row`` on."""
         self._batch = {doc_id: held for doc_id, held in self._batch.items() if held[0] < row}
@@ -276,15 +355,28 @@ class MongoPart(PartWriter):
         self._bytes = sum(len(data) for _, data in self._batch.values()) + sum(len(data) for *_, data in self._spares)
         self._next = row
         notes = self._collection(IDS)
-        for note in list(notes.find({"part": self._number, "rows": {"$gte": row}})):
-            undone = [doc_id for doc_id, at in zip(note["ids"], note["rows"], strict=True) if at >= row]
+        undoing = list(notes.find({"part": self._number, "rows": {"$gte": row}}, sort=[("rows", 1)]))
+        for note in undoing:
+            pairs = list(zip(note["ids"], note["rows"], strict=True))
+            undone = [doc_id for doc_id, at in pairs if at >= row]
+            if note is undoing[-1]:
+                undone = self._own(undone, note)
             self._collection(NEW).delete_many({"_id": {"$in": undone}})
-            kept = len(note["ids"]) - len(undone)
-            notes.update_one({"_id": note["_id"]}, {"$set": {"ids": note["ids"][:kept], "rows": note["rows"][:kept]}})
+            notes.update_one({"_id": note["_id"]}, {"$set": _noted({doc_id: at for doc_id, at in pairs if at < row})})
         self._collection(SPARE).delete_many({"_id.part": self._number, "_id.row": {"$gte": row}})
+
+    def _own(self, ids: list[str], note: dict[str, Any]) -> list[str]:
+        """Those that no other note tells of."""
+        others = self._collection(IDS).find({"ids": {"$in": ids}, "_id": {"$ne": note["_id"]}})
+        taken = {doc_id for other in others for doc_id in other["ids"]}
+        return [doc_id for doc_id in ids if doc_id not in taken]
 
     def _collection(self, prefix: str) -> Any:
         return self._connection.bulk(f"{prefix}{self._token}")
+
+
+def _noted(inserted: dict[str, int]) -> dict[str, Any]:
+    return {"ids": list(inserted), "rows": list(inserted.values())}
 
 
 def _checked(rows: Iterable[tuple[str, bytes]], start: int) -> Iterator[tuple[int, str, bytes]]:
@@ -329,8 +421,8 @@ def erase(connection: Connection, token: str, *, keep: bool) -> None:
     connection.db[WRITERS].delete_one({"_id": token})
 
 
-def sweep(connection: Connection, catalog: Catalog) -> list[str]:
-    """Remove what dead writers left behind; returns their tokens."""
+def sweep(connection: Connection, catalog: Catalog, keep: Container[str] = ()) -> list[str]:
+    """Remove what dead writers left behind, except for the tokens ``keep``; returns their tokens."""
     with connection.translated():
         present = {name.rsplit(".", 1)[1] for name in connection.db.list_collection_names() if _of_a_writer(name)}
         writers = list(connection.db[WRITERS].aggregate([{"$addFields": {"silent": _SILENT}}]))
@@ -338,6 +430,7 @@ def sweep(connection: Connection, catalog: Catalog) -> list[str]:
         left_over = (present | {writer["_id"] for writer in writers}) - living
         committed = {entry.token for entry in catalog.read().entries}
         swept = sorted(left_over - (committed - {writer["_id"] for writer in writers}))
+        swept = [token for token in swept if token not in keep]
         for token in swept:
             erase(connection, token, keep=token in committed)
     return swept
@@ -351,6 +444,8 @@ def _of_a_writer(name: str) -> bool:
 
 
 def _lives(writer: dict[str, Any]) -> bool:
+    if writer["owner"] is None:
+        return False
     if owner.is_me(writer["owner"]):
         return any(one.token == writer["_id"] for one in _living)
     lives = owner.lives(writer["owner"])

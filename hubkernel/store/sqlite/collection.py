@@ -7,17 +7,21 @@ the collection is swapped or dropped meanwhile. Each call looks the name up anew
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from hubkernel.store.base import Collection, Document, Filter, Projection, Sort
+from hubkernel.store.base import Collection, Document, Filter, Projection, Sort, check_field
 from hubkernel.store.encode import decode
 from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.order import arrange, compile_sort
 from hubkernel.store.projection import compile_projection
-from hubkernel.store.query import WantedIds, compile_filter, wanted_ids
-from hubkernel.store.sqlite.files import TRIES, Folder
+from hubkernel.store.query import WantedIds, compile_filter, wanted_ids, wanted_values
+from hubkernel.store.sqlite import index
+from hubkernel.store.sqlite.connection import translated
+from hubkernel.store.sqlite.files import TRIES, Claim, Folder
 
 _Row = tuple[str, bytes]
 _BATCH = 200
@@ -40,7 +44,7 @@ class SQLiteCollection(Collection):
             with self._reading() as conn:
                 (count,) = conn.execute(f"SELECT count(*) FROM documents{condition}", arguments).fetchone()
             return int(count)
-        return sum(1 for _, data in self._candidates(wanted) if matches(decode(data)))
+        return sum(1 for _, data in self._candidates(filter, wanted) if matches(decode(data)))
 
     def get(self, id: str) -> Document | None:
         return next(self.get_many([id]), None)
@@ -62,7 +66,7 @@ class SQLiteCollection(Collection):
         order = compile_sort(sort)
         # Ids are unique: what follows _id in a sort decides nothing.
         by_id = bool(order) and order[0][0] == ["_id"]
-        rows = self._candidates(wanted_ids(filter), down=by_id and order[0][1])
+        rows = self._candidates(filter, wanted_ids(filter), down=by_id and order[0][1])
         found = (document for document in (decode(data) for _, data in rows) if matches(document))
         return map(project, arrange(found, [] if by_id else order, skip, limit))
 
@@ -86,6 +90,37 @@ class SQLiteCollection(Collection):
             (page,) = conn.execute("PRAGMA page_size").fetchone()
         return int(pages) * int(page)
 
+    def create_index(self, field: str, *, progress: Callable[[], None] | None = None) -> None:
+        if not check_field(field):
+            return
+        for _ in range(TRIES):
+            token = self._folder.entry(self.name).token
+            if not index.path(self._folder, token, field).exists():
+                with suppress(FileNotFoundError):
+                    self._build(token, field, progress or (lambda: None))
+            if self._folder.entry(self.name).token == token:
+                return
+
+    def indexes(self) -> list[str]:
+        return index.fields(self._folder, self._folder.entry(self.name).token)
+
+    def drop_index(self, field: str) -> None:
+        path = index.path(self._folder, self._folder.entry(self.name).token, field)
+        self._folder.readers.forget(path)
+        path.unlink(missing_ok=True)
+
+    def _build(self, token: str, field: str, progress: Callable[[], None]) -> None:
+        """What is unfinished belongs to a writer's token, so that it is swept if this process dies."""
+        claim = Claim(self._folder)
+        try:
+            with translated(self._folder.path):
+                index.build(self._folder, token, field, claim.token, progress)
+            if not self._folder.is_used(token):
+                self._folder.erase(token)
+        finally:
+            self._folder.erase(claim.token)
+            claim.release()
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with ExitStack() as stack:
@@ -105,18 +140,36 @@ class SQLiteCollection(Collection):
         with self._reading() as conn:
             yield from conn.execute(f"SELECT {columns} FROM documents{condition} ORDER BY {order}", arguments)
 
-    def _candidates(self, wanted: WantedIds, *, down: bool = False) -> Iterator[_Row]:
-        if wanted.ids is None:
-            return self._select("id, document", wanted.start, wanted.stop, down=down)
-        return self._rows_of(sorted((doc_id for doc_id in wanted.ids if isinstance(doc_id, str)), reverse=down))
+    def _candidates(self, filter: Filter | None, wanted: WantedIds, *, down: bool = False) -> Iterator[_Row]:
+        """All rows that may match, in order."""
+        if wanted.ids is not None:
+            return self._rows_of(sorted((doc_id for doc_id in wanted.ids if isinstance(doc_id, str)), reverse=down))
+        token = self._folder.entry(self.name).token
+        for field, values in wanted_values(filter).items():
+            if (path := index.path(self._folder, token, field)).exists():
+                return self._indexed(path, self._folder.file(token), values, down=down)
+        return self._select("id, document", wanted.start, wanted.stop, down=down)
+
+    def _indexed(self, path: Path, documents: Path, values: list[Any], *, down: bool) -> Iterator[_Row]:
+        with ExitStack() as stack:
+            try:
+                ids, conn = [stack.enter_context(self._folder.readers.use(file)) for file in (path, documents)]
+            except FileNotFoundError:  # swapped away a moment ago
+                yield from self._select("id, document", None, None, down=down)
+                return
+            yield from _rows(conn, index.find(ids, values, down=down))
 
     def _rows_of(self, ids: Iterable[str]) -> Iterator[_Row]:
-        remaining = iter(ids)
         with self._reading() as conn:
-            while batch := list(islice(remaining, _BATCH)):
-                places = ",".join("?" * len(batch))
-                found = dict(conn.execute(f"SELECT id, document FROM documents WHERE id IN ({places})", batch))
-                yield from ((doc_id, found[doc_id]) for doc_id in batch if doc_id in found)
+            yield from _rows(conn, ids)
+
+
+def _rows(conn: sqlite3.Connection, ids: Iterable[str]) -> Iterator[_Row]:
+    remaining = iter(ids)
+    while batch := list(islice(remaining, _BATCH)):
+        places = ",".join("?" * len(batch))
+        found = dict(conn.execute(f"SELECT id, document FROM documents WHERE id IN ({places})", batch))
+        yield from ((doc_id, found[doc_id]) for doc_id in batch if doc_id in found)
 
 
 def _between(start: str | None, stop: str | None) -> tuple[str, list[str]]:

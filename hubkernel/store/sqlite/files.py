@@ -2,8 +2,9 @@
 
 A writer's *token* names everything it makes: ``<token>.<number>.part`` (what a part has written), ``<token>.db`` (the
 sealed collection), ``<token>.base`` (another name of the file of the collection that this one is to replace, so that it
-stays for as long as it is needed) and ``<token>.lock`` (held by flock for as long as its creator lives). The catalog
-says which ``.db`` files are collections. All that has a token, no lock and no name in the catalog is left over.
+stays for as long as it is needed) and ``<token>.lock`` (held by flock for as long as its creator lives). Indexes of a
+collection's fields are ``<token>.<hash of the field>.index`` (:mod:`hubkernel.store.sqlite.index`). The catalog says
+which ``.db`` files are collections. All that has a token, no lock and no name in the catalog is left over.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from hubkernel.store.errors import CollectionExistsError, NoSuchCollectionError
+from hubkernel.store.errors import CollectionExistsError, NoSuchCollectionError, StoreError
 from hubkernel.store.sqlite.connection import Pool, connect_immutable, connect_shared, transaction, translated
 
 _SCHEMA = """
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS collections(
     name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, created REAL NOT NULL)
     WITHOUT ROWID;
 """
+INDEX = ".index"
+_LASTING = (".db", INDEX)
 TRIES = 10
 """So often what was replaced between a look into the catalog and the opening of its file is looked up again."""
 
@@ -62,7 +65,7 @@ class Folder:
 
     def parts(self, token: str) -> list[Path]:
         """The parts that were written, in the order of their numbers."""
-        return sorted(self.path.glob(f"{token}.*.part"), key=lambda part: int(part.suffixes[-2][1:]))
+        return sorted(self.path.glob(f"{token}.*.part"), key=part_number)
 
     def base(self, token: str) -> Path:
         return self.path / f"{token}.base"
@@ -70,8 +73,7 @@ class Folder:
     def hold(self, name: str, token: str) -> Entry | None:
         """Make the collection that is called ``name`` now the base of a writer; None if there is none."""
         for _ in range(TRIES):
-            with self._pool.use(self._catalog) as conn:
-                entry = _entry(conn, name)
+            entry = self.find(name)
             # Between the look into the catalog and this line the file may have been swapped away.
             with contextlib.suppress(FileNotFoundError), translated(self.path):
                 if entry is not None:
@@ -90,13 +92,20 @@ class Folder:
         with self._pool.use(self._catalog) as conn:
             return [name for (name,) in conn.execute("SELECT name FROM collections ORDER BY name")]
 
+    def find(self, name: str) -> Entry | None:
+        with self._pool.use(self._catalog) as conn:
+            return _entry(conn, name)
+
     def entry(self, name: str) -> Entry:
         """Raises :class:`NoSuchCollectionError`, naming the nearest name there is."""
-        with self._pool.use(self._catalog) as conn:
-            found = _entry(conn, name)
-        if found is None:
+        if (found := self.find(name)) is None:
             raise self._no_such(name)
         return found
+
+    def is_used(self, token: str) -> bool:
+        """Whether a collection is what a writer of that token made."""
+        with self._pool.use(self._catalog) as conn:
+            return conn.execute("SELECT 1 FROM collections WHERE token=?", (token,)).fetchone() is not None
 
     def add(self, name: str, token: str, documents: int, archive: str | None) -> str | None:
         """Make a file the collection ``name``; returns the token of the file that this put out of use, if any.
@@ -113,14 +122,17 @@ class Folder:
             conn.execute("INSERT INTO collections VALUES(?,?,?,?)", (name, token, documents, time.time()))
         return old.token if old is not None and archive is None else None
 
-    def rename(self, old: str, new: str, *, replace: bool) -> str | None:
+    def rename(self, old: str, new: str, *, replace: bool, archive: str | None = None) -> str | None:
         """Returns the token of the file that this put out of use, if any."""
         with self._change() as conn:
             if _entry(conn, old) is None:
                 raise self._no_such(old)
             if old == new:
                 return None
-            if not replace:
+            if archive is not None:
+                _must_be_free(conn, archive)
+                conn.execute("UPDATE collections SET name=? WHERE name=?", (archive, new))
+            elif not replace:
                 _must_be_free(conn, new)
             gone = _entry(conn, new)
             conn.execute("DELETE FROM collections WHERE name=?", (new,))
@@ -135,17 +147,18 @@ class Folder:
         return gone.token if gone else None
 
     def erase(self, token: str, *, collection: bool = True) -> None:
-        """Unlink all files of a token (its sealed file only if ``collection``). Open readers go on reading."""
+        """Unlink all files of a token (its sealed file and indexes only if ``collection``). Readers go on reading."""
         if collection:
             self.readers.forget(self.file(token))
         for path in self.path.glob(f"{token}.*"):
-            if collection or path.suffix != ".db":
+            if collection or path.suffix not in _LASTING:
                 path.unlink(missing_ok=True)
 
-    def sweep(self) -> list[str]:
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
         """Erase what no living writer and no collection needs; returns the tokens."""
         swept = []
-        for token in sorted({path.name.split(".")[0] for path in self.path.iterdir()} - {"catalog"}):
+        tokens = {path.name.split(".")[0] for path in self.path.iterdir()} - {"catalog"}
+        for token in sorted(token for token in tokens if token not in keep):
             with _claimed(self.lock(token)) as claimed:
                 # Only with the lock in hand is the catalog's answer final: a writer commits before it lets go.
                 if claimed and self._erase_leftovers(token):
@@ -161,9 +174,8 @@ class Folder:
             os.close(fd)
 
     def _erase_leftovers(self, token: str) -> bool:
-        with self._pool.use(self._catalog) as conn:
-            used = conn.execute("SELECT 1 FROM collections WHERE token=?", (token,)).fetchone() is not None
-        leftovers = [path for path in self.path.glob(f"{token}.*") if not (used and path.suffix == ".db")]
+        used = self.is_used(token)
+        leftovers = [path for path in self.path.glob(f"{token}.*") if not (used and path.suffix in _LASTING)]
         self.erase(token, collection=not used)
         return any(path.suffix != ".lock" for path in leftovers)
 
@@ -178,15 +190,22 @@ class Folder:
         return NoSuchCollectionError(f"there is no collection {name!r}{hint}")
 
 
+def part_number(path: Path) -> int:
+    return int(path.suffixes[-2][1:])
+
+
 class Claim:
     """The lock of a living writer. Given up by :meth:`release`, and by the end of the process that made it.
 
     A forked child does not inherit it: otherwise the child would keep a dead writer alive.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    _fd = -1
+
+    def __init__(self, folder: Folder, token: str | None = None) -> None:
+        """``token``: that of a writer that lives no more. Raises :class:`StoreError` if it does, or has ended."""
         with translated(folder.path):
-            self.token, self._fd = _claim_new(folder)
+            self.token, self._fd = _claim_new(folder) if token is None else (token, _claim_again(folder.lock(token)))
         _claims.add(self)
 
     def release(self) -> None:
@@ -211,6 +230,22 @@ def _claim_new(folder: Folder) -> tuple[str, int]:
         if path.exists():
             return token, fd
         os.close(fd)
+
+
+def _claim_again(path: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StoreError(f"the writer {path.stem!r} has ended: it was committed, aborted or swept") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return fd
+        fault = "has ended: it was swept"
+    except BlockingIOError:
+        fault = "is at work: another process has it"
+    os.close(fd)
+    raise StoreError(f"the writer {path.stem!r} {fault}")
 
 
 @contextmanager

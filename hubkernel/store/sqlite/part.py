@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents(
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, hash BLOB NOT NULL, document BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS tally(
-    part INTEGER PRIMARY KEY, documents INTEGER, bytes INTEGER, falls INTEGER, first TEXT, last TEXT);
+    part INTEGER PRIMARY KEY, documents INTEGER, bytes INTEGER, falls INTEGER, first TEXT, last TEXT,
+    closed INTEGER);
 """
 _Row = tuple[int, str, bytes, bytes]
 
@@ -49,9 +50,11 @@ class Tally:
     """How often an id was not greater than the one before it. None: the part is sorted and its ids are unique."""
     first: str = ""
     last: str = ""
+    closed: bool = False
+    """The part was closed in good order: it is complete."""
 
 
-def create(path: Path, max_pages: int) -> sqlite3.Connection:
+def create(path: Path, max_pages: int, schema: str = _SCHEMA) -> sqlite3.Connection:
     """A connection to a file with the layout of a collection, made if it is missing; nothing is synced on its own."""
     conn = connect(path, max_pages=max_pages, timeout=_BUSY_SECONDS)
     try:
@@ -59,7 +62,7 @@ def create(path: Path, max_pages: int) -> sqlite3.Connection:
         conn.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         conn.execute("PRAGMA synchronous=OFF")
         conn.execute("PRAGMA locking_mode=EXCLUSIVE")
-        conn.executescript(_SCHEMA)
+        conn.executescript(schema)
     except BaseException:
         conn.close()
         raise
@@ -76,9 +79,24 @@ def attach_base(conn: sqlite3.Connection, base: Path) -> None:
         conn.execute("CREATE TABLE base.documents(seq INTEGER PRIMARY KEY, id TEXT, hash BLOB, document BLOB)")
 
 
+def sync(path: Path) -> None:
+    """Make the content of a file durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def read_tallies(conn: sqlite3.Connection) -> list[Tally]:
     """One tally, or none if nothing was ever flushed."""
     return [Tally(*row) for row in conn.execute("SELECT * FROM tally")]
+
+
+def read_tally(path: Path) -> Tally | None:
+    """That of a part that nobody is writing."""
+    with translated(path), closing(create(path, 0)) as conn:
+        return next(iter(read_tallies(conn)), None)
 
 
 class SQLitePart(PartWriter):
@@ -105,12 +123,15 @@ class SQLitePart(PartWriter):
             return
         with self._writing():
             if conn.in_transaction:
-                conn.execute("REPLACE INTO tally VALUES(?,?,?,?,?,?)", astuple(self._tally))
+                conn.execute("REPLACE INTO tally VALUES(?,?,?,?,?,?,?)", astuple(self._tally))
                 conn.execute("COMMIT")
             os.fsync(self._fd)
 
     def close(self) -> None:
         try:
+            if not self.closed:
+                self._start()
+                self._begin(closed=True)
             self.flush()
         finally:
             self.discard()
@@ -146,14 +167,21 @@ class SQLitePart(PartWriter):
         return (self._tally.part << ROW_BITS) + self._tally.documents
 
     def _append(self, rows: Iterable[_Row]) -> int:
+        before = self._tally.documents
+        conn = self._begin(closed=False)
+        with self._writing():
+            conn.executemany(INSERT if self._base is None else INSERT_UNLESS_IN_BASE, self._counted(rows))
+        return self._tally.documents - before
+
+    def _begin(self, *, closed: bool) -> sqlite3.Connection:
+        """A transaction that ends with the next flush."""
         conn = self._conn
         assert conn is not None
-        before = self._tally.documents
         with self._writing():
             if not conn.in_transaction:
                 conn.execute("BEGIN IMMEDIATE")
-            conn.executemany(INSERT if self._base is None else INSERT_UNLESS_IN_BASE, self._counted(rows))
-        return self._tally.documents - before
+        self._tally.closed = closed
+        return conn
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -8,7 +8,6 @@ another one, see :mod:`hubkernel.store.sqlite.rebase`.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +20,7 @@ from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError
 from hubkernel.store.sqlite import rebase
 from hubkernel.store.sqlite.connection import attach, connect_immutable
 from hubkernel.store.sqlite.files import Folder
-from hubkernel.store.sqlite.part import Tally, attach_base, create, read_tallies
+from hubkernel.store.sqlite.part import Tally, attach_base, create, read_tallies, sync
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +54,7 @@ class Sealing:
                 raise self._stopped from None
             raise
         if not report.same:
-            _sync(self._path)
+            sync(self._path)
             self._folder.sync()
         return report
 
@@ -185,11 +184,3 @@ def _falls(tallies: list[Tally]) -> int:
 def _duplicate_error(conn: sqlite3.Connection, duplicates: int) -> DuplicateIdError:
     found = conn.execute("SELECT id FROM twice ORDER BY id LIMIT ?", (DuplicateIdError.EXAMPLES,))
     return DuplicateIdError.among((doc_id for (doc_id,) in found), duplicates)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from hubkernel.store.base import DocumentStore
 from hubkernel.store.errors import NoSuchCollectionError
 from hubkernel.store.sqlite.collection import SQLiteCollection
@@ -44,16 +46,19 @@ class SQLiteStore(DocumentStore):
     def join(self, token: str) -> SQLiteWriter:
         return SQLiteWriter(self._folder, token)
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        if not new:
+    def resume(self, token: str, base: str | None = None) -> SQLiteWriter:
+        return SQLiteWriter.resumed(self._folder, token, base)
+
+    def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
+        if not new or archive == "":
             raise ValueError("a collection needs a name")
-        self._discard(self._folder.rename(old, new, replace=replace))
+        self._discard(self._folder.rename(old, new, replace=replace, archive=archive))
 
     def drop(self, name: str) -> None:
         self._discard(self._folder.remove(name))
 
-    def sweep(self) -> list[str]:
-        return self._folder.sweep()
+    def sweep(self, keep: Container[str] = ()) -> list[str]:
+        return self._folder.sweep(keep)
 
     def close(self) -> None:
         self._folder.close()

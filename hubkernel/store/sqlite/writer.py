@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hubkernel.store.base import CollectionWriter, Duplicate, Fold, WriteReport
 from hubkernel.store.errors import StoreError
+from hubkernel.store.sqlite import index
 from hubkernel.store.sqlite.connection import translated
-from hubkernel.store.sqlite.files import Claim, Folder
-from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart
+from hubkernel.store.sqlite.files import Claim, Entry, Folder, part_number
+from hubkernel.store.sqlite.part import ROW_BITS, SQLitePart, read_tally
 from hubkernel.store.sqlite.seal import Progress, Sealing
 
 
@@ -23,6 +24,36 @@ class SQLiteWriter(CollectionWriter):
         self._base = folder.hold(base, self.token) if base is not None else None
         if token is not None and not folder.lock(token).exists():
             raise StoreError(f"the writer {token!r} has ended: it was committed, aborted or swept")
+
+    @classmethod
+    def resumed(cls, folder: Folder, token: str, base: str | None) -> SQLiteWriter:
+        """The owner of what a dead one has written; see :meth:`DocumentStore.resume`."""
+        claim = Claim(folder, token)
+        try:
+            writer = cls(folder, token)
+            writer._claim, writer._name = claim, base
+            writer._base = _same_base(folder, token, base)
+            if folder.file(token).exists():
+                raise StoreError(f"the writer {token!r} was being sealed: write it again")
+            finished = writer.finished()
+            for path in folder.parts(token):
+                if part_number(path) not in finished:
+                    path.unlink()
+        except BaseException:
+            claim.release()
+            raise
+        return writer
+
+    def finished(self) -> dict[int, int]:
+        found = {part_number(path): read_tally(path) for path in self._folder.parts(self.token)}
+        return {number: tally.documents for number, tally in found.items() if tally is not None and tally.closed}
+
+    def leave(self) -> None:
+        for part in self._parts:
+            part.discard()
+        if self._claim is not None:
+            self._claim.release()
+        self._claim = None
 
     def part(self, number: int = 0) -> SQLitePart:
         if not 0 <= number < 1 << (62 - ROW_BITS):
@@ -65,6 +96,7 @@ class SQLiteWriter(CollectionWriter):
         if self._report.same:
             self._leave(name)
             return
+        self._carry_indexes(name)
         replaced = self._folder.add(name, self.token, self._report.documents, archive)
         self._end(erase=False)
         if replaced:
@@ -73,6 +105,13 @@ class SQLiteWriter(CollectionWriter):
     def abort(self) -> None:
         if self._claim is not None:
             self._end(erase=True)
+
+    def _carry_indexes(self, name: str) -> None:
+        """Index the same fields as the collection that is to be replaced."""
+        if (old := self._folder.find(name)) is not None:
+            with translated(self._folder.path):
+                for field in index.fields(self._folder, old.token):
+                    index.build(self._folder, self.token, field, self.token, lambda: None)
 
     def _leave(self, name: str) -> None:
         """Nothing has changed: the base goes on being the collection."""
@@ -91,3 +130,12 @@ class SQLiteWriter(CollectionWriter):
     def _must_own(self, action: str) -> None:
         if self._claim is None:
             raise StoreError(f"cannot {action}: the writer has ended, or was joined from elsewhere")
+
+
+def _same_base(folder: Folder, token: str, name: str | None) -> Entry | None:
+    """Raises :class:`StoreError` if it is not what it was when the writer was opened."""
+    entry = folder.find(name) if name is not None else None
+    held = folder.base(token)
+    if held.exists() != (entry is not None) or (entry and not held.samefile(folder.file(entry.token))):
+        raise StoreError(f"{name!r} was replaced since the writer {token!r} was opened: write it again")
+    return entry

@@ -337,6 +337,21 @@ def test_rename_and_drop(store: DocumentStore) -> None:
     assert store.names() == []
 
 
+def test_rename_keeps_what_it_displaces(store: DocumentStore) -> None:
+    load(store, "live", [{"_id": "new"}])
+    load(store, "older", [{"_id": "old"}])
+    tokens = store.token("live"), store.token("older")
+    store.rename("older", "live", archive="kept")
+    assert (ids(store["live"]), ids(store["kept"])) == (["old"], ["new"])
+    assert (store.token("kept"), store.token("live")) == tokens
+    load(store, "third", [{"_id": "3"}])
+    with pytest.raises(CollectionExistsError, match="'kept'"):
+        store.rename("third", "live", archive="kept")
+    assert store.names() == ["kept", "live", "third"] and ids(store["live"]) == ["old"]
+    store.rename("third", "fresh", archive="never")
+    assert store.names() == ["fresh", "kept", "live"]
+
+
 @pytest.mark.parametrize("name", ["with.dot", "with-dash", "with space", "é", "UPPER", "a" * 120])
 def test_names_of_all_kinds(store: DocumentStore, name: str) -> None:
     load(store, name, [{"_id": "1"}])

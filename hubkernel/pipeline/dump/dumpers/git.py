@@ -101,15 +101,21 @@ class GitDumper(BaseDumper):
     """Seconds that one call of git may take."""
     SRC_URLS: list[str] = []
     """One git url, instead of the attributes above."""
-    COMPLETE_LIST = True
+    checkout: Checkout | None = None
+    """What is dumped."""
 
     def create_todump_list(self, force: bool = False, release: str | None = None, **kwargs: Any) -> None:
         place = self._place()
-        checkout = find(place.url, release or place.ref, self._patient())
-        self.release = checkout.label
-        if force or self.release != self.current_release:
+        self.checkout = checkout = find(place.url, release or place.ref, self._patient())
+        self.set_release()
+        self.COMPLETE_LIST = force or self.release != self.current_release
+        if self.COMPLETE_LIST:
             # the files are known only when they are here: they come as one, into the release itself
             self.to_dump = [{"remote": checkout.commit, "local": str(Path(self.new_data_folder, ".git-checkout"))}]
+
+    def set_release(self) -> None:
+        """Called once :attr:`checkout` is known."""
+        self.release = self.checkout.label if self.checkout else None
 
     def remote_is_better(self, remotefile: str, localfile: str) -> bool:
         return self.release != self.current_release
@@ -157,7 +163,8 @@ def find(url: str, ref: str | None = None, patient: Patient | None = None) -> Ch
     if ref == "HEAD":
         ref = None
     lines = _git(patient, url, "ls-remote", "--symref", "--", url).splitlines()
-    found = dict(reversed(line.split("\t", 1)) for line in lines if not line.startswith("ref: "))
+    rows = (line.split("\t", 1) for line in lines if not line.startswith("ref: "))
+    found = {name: commit for commit, name in rows}
     if ref is None:
         ref = _default_branch(url, lines, found)
     for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", ref):

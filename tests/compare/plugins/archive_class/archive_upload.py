@@ -17,8 +17,10 @@ class ArchiveUploader(ParallelizedSourceUploader):
         groups = {}
         with open(path, encoding="utf-8") as source:
             for row in csv.DictReader(source):
-                groups.setdefault(row["id"], []).append({"archive": {"site": row["site"], "count": row["count"]}})
+                groups.setdefault(row.pop("id"), []).append({"archive": row})
         for key, rows in groups.items():
-            doc = int_convert(merge_duplicate_rows(rows, "archive"), include_keys=["archive.count"])
+            doc = merge_duplicate_rows(rows, "archive")
+            doc = int_convert(doc, include_keys=["archive.count"])
+            doc = int_convert(doc, exclude_keys=["archive.count", "archive.site"])
             doc["_id"] = key
             yield dict_sweep(doc)

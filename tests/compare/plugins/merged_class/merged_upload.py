@@ -1,6 +1,6 @@
 import os
 
-from biothings.hub.dataload.storage import CheckSizeStorage, NoBatchIgnoreDuplicatedStorage
+from biothings.hub.dataload.storage import CheckSizeStorage, IgnoreDuplicatedStorage
 from biothings.hub.dataload.uploader import BaseSourceUploader, MergerSourceUploader
 from biothings.utils.dataload import tabfile_feeder
 
@@ -21,7 +21,8 @@ class MergedUploader(MergerSourceUploader):
 class IgnoredUploader(BaseSourceUploader):
     main_source = "merged_class"
     name = "first_docs"
-    storage_class = (NoBatchIgnoreDuplicatedStorage, CheckSizeStorage)
+    storage_class = (IgnoreDuplicatedStorage, CheckSizeStorage)
 
     def load_data(self, data_folder):
-        return rows(data_folder)
+        for number, doc in enumerate(rows(data_folder)):
+            yield {"_id": doc["_id"], "row": number}
