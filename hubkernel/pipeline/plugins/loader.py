@@ -334,8 +334,10 @@ def blame(error: BaseException, folder: Path) -> str:
 
 def locate(module: str) -> ModuleSpec | None:
     """Where a module would be imported from; imports nothing, not even the packages around it."""
-    top, *rest = (aliases.our_name(module) if aliases.is_alias(module) else module).split(".")
+    top, *rest = module.split(".")
     try:
+        if aliases.is_alias(module):
+            return aliases.import_alias(module).__spec__  # ours, no plugin's
         spec = find_spec(top)
     except (ImportError, ValueError):
         return None
