@@ -7,6 +7,7 @@ was imported has changed, so that a hub starts fast. Code that hangs or crashes 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -126,7 +127,7 @@ class Discovery:
     def _read(self) -> dict[str, Any]:
         try:
             kept = json.loads(self.kept.read_bytes()) if self.kept else {}
-            return dict(kept["answers"]) if kept.get("of") == _maker() else {}
+            return dict(kept["answers"]) if kept.get("of") == self._maker() else {}
         except (OSError, ValueError, KeyError, AttributeError):
             return {}
 
@@ -135,12 +136,8 @@ class Discovery:
             return
         self.kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.kept.parent, encoding="utf-8", delete=False) as file:
-            json.dump({"of": _maker(), "answers": answers}, file)
+            json.dump({"of": self._maker(), "answers": answers}, file)
         Path(file.name).replace(self.kept)
-
-
-def _maker() -> list[Any]:
-    return [FORMAT, __version__, sys.version]
 
 
 def _failed(request: Request, reason: str) -> dict[str, Any]:
