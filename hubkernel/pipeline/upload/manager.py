@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,16 +35,14 @@ class UploadManager:
         keep_archive: int = 3,
         max_loss: float = 20,
         max_loss_of: Mapping[str, float] | None = None,
-        keylookup: str | None = None,
-        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """``keep_archive`` is how many earlier versions of a collection are kept. ``max_loss`` is how many per cent of
         its documents a collection may lose with a new release, ``max_loss_of`` the same for single sources; 0 allows
-        any loss. ``keylookup`` is the hub's key lookup as ``module:Class``; ``settings`` is what plugin code may read.
+        any loss.
         """
         self.context = context
         self.plugins = plugins
-        self.policy = policy(keep_archive, max_loss, max_loss_of, keylookup, settings)
+        self.policy = policy(keep_archive, max_loss, max_loss_of)
         self._running: dict[str, int | None] = {}
 
     async def upload_src(
@@ -181,7 +180,8 @@ class UploadManager:
         return model_files(plugin.folder)
 
     def _run(self, plugin: Plugin, collection: str, tally: Tally, chosen: Options | None = None) -> UploadRun:
-        return UploadRun(self.context, plugin, collection, tally=tally, policy=self.policy, options=chosen)
+        policy = replace(self.policy, keylookup=self.plugins.keylookup, settings=dict(self.plugins.settings()))
+        return UploadRun(self.context, plugin, collection, tally=tally, policy=policy, options=chosen)
 
     def _versions(self, plugin: Plugin, collection: str) -> Versions:
         state = UploadState(self.context.state, plugin.name, collection)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.pipeline.plugins import load_function
+from hubkernel.pipeline.plugins.lookup import load_lookup
 from hubkernel.pipeline.plugins.specs import UploaderSpec
 from hubkernel.pipeline.surroundings import Surroundings, enter
 from hubkernel.pipeline.upload.errors import ParserError
@@ -78,8 +79,7 @@ class ManifestUploader(ParallelizedSourceUploader):
         if section.parser_kwargs:
             parser = partial(parser, **section.parser_kwargs)
         if self._origin.keylookup and section.keylookup is not None:
-            lookup: Callable[..., Any] = load_function(folder, self._origin.keylookup)
-            parser = lookup(**section.keylookup)(parser)
+            parser = load_lookup(self._origin.keylookup)(**section.keylookup)(parser)
         return parser
 
 
