@@ -117,6 +117,27 @@ def test_an_archive_that_nobody_remembers_can_be_put_back_too(hub: Hub) -> None:
     assert hub.job("s")["current"]["count"] == 3
 
 
+def test_several_collections_go_back_together_or_not_at_all(hub: Hub) -> None:
+    def load(*numbers: int) -> None:
+        ups = [{"name": name, "parser": f"parser:{name}", "on_duplicates": "error"} for name in "ab"]
+        code = "".join(
+            f"def {name}(folder):\n    yield {{'_id': '1', 'n': {n}}}\n" for name, n in zip("ab", numbers, strict=True)
+        )
+        hub.plugin("two", code, uploaders=ups)
+        hub.upload("two")
+
+    load(1, 1)
+    load(2, 1)
+    with pytest.raises(NoSuchVersionError, match="b has no earlier version"):
+        back(hub, src="two")
+    assert hub.documents("a") == {"1": {"n": 2}}
+    load(2, 2)
+    assert set(back(hub, src="two")) == {"a", "b"}
+    assert (hub.documents("a"), hub.documents("b")) == ({"1": {"n": 1}}, {"1": {"n": 1}})
+    with pytest.raises(UploadError, match=r"two has several collections: name one, as in two.a"):
+        back(hub, "a_archive_20240101_00000000", src="two")
+
+
 def test_nobody_goes_back_during_an_upload(hub: Hub) -> None:
     for number in (3, 4):
         count(hub, number)
