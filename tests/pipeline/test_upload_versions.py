@@ -80,7 +80,7 @@ def test_dataload_c64_a_crash_while_going_back_leaves_one_or_the_other(
         count(hub, number, release)
         hub.upload("s")
 
-    def dies(*args: Any) -> None:
+    def dies(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
@@ -92,6 +92,13 @@ def test_dataload_c64_a_crash_while_going_back_leaves_one_or_the_other(
     assert recovered == ["collection s: release a was put back"]
     assert (hub.job("s")["current"]["release"], hub.job("s")["count"]) == ("a", 3)
     assert upload_state.recover(hub.context.state, hub.context.store, lambda pid: False) == []
+    with monkeypatch.context() as killed:
+        killed.setattr(type(hub.context.store), "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            hub.uploads._versions(hub.plugins["s"], "s").back()
+    recovered = upload_state.recover(hub.context.state, hub.context.store, lambda pid: False)
+    assert recovered == ["collection s: release b was not put back"]
+    assert hub.job("s")["current"]["release"] == "a" and hub.job("s")["going_back"] is None
 
 
 def test_there_may_be_nothing_to_go_back_to(hub: Hub) -> None:

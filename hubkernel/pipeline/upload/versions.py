@@ -40,6 +40,7 @@ class Versions:
         version = self._version(chosen)
         there = self._collection in self._store
         kept = archive_name(self._collection) if there else None
+        self._state.go_back(version)
         self._store.rename(chosen, self._collection, archive=kept)
         self._state.put_back(version, datetime.now(UTC))
         return {"collection": self._collection, "release": version.release, "count": version.count, "archive": kept}
