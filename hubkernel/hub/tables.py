@@ -89,6 +89,7 @@ PUBLIC = (
     Row("unregister_url", "dataplugin_manager", "unregister_url", role=Role.developer, makes="*"),
     Row("dump_plugin", "dataplugin_manager", "dump_plugin", role=Role.developer, makes="*"),
     Row("export_plugin", "dataplugin_manager", "export_plugin", role=Role.developer),
+    Row("plugin_cell", "dataplugin_manager", "plugin_cell", role=Role.developer, makes="*"),
     Row("create_token", ACCESS, "create_token", tracked=False, role=Role.developer),
     Row("rotate_token", ACCESS, "rotate_token", tracked=False, role=Role.developer),
     Row("list_tokens", ACCESS, "list_tokens", tracked=False, role=Role.developer),

@@ -187,18 +187,14 @@ def _holds(folder: Path, release: Release) -> bool:
 
 
 def adopt(source: str, folder: Path) -> Release:
-    """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`.
-
-    Nothing is read: in place of their hashes its files have size and date.
-    """
+    """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`."""
     there = Release.read(folder)
     if there is not None:
         return there
     files = []
     for name in files_in(folder):
-        file, stat = folder / name, (folder / name).stat()
-        mark = f"stat:{stat.st_size}-{stat.st_mtime_ns}"
-        files.append(ReleaseFile(url=file.as_uri(), name=name, size=stat.st_size, sha256=mark))
+        file = folder / name
+        files.append(ReleaseFile(url=file.as_uri(), name=name, size=file.stat().st_size, sha256=sha256_of(file)))
     if not files:
         raise DumpError(f"{folder} is empty: put the data of {source} there first")
     release = Release(source=source, release=folder.name, created=datetime.now(UTC), files=files)
