@@ -71,6 +71,7 @@ def make_plugin_manager(server: HubServer) -> PluginManager:
 
     plugins = PluginManager(server.context, **server.mixargs("dataplugin"))
     plugins.adjust = lambda plugin: adjust(plugin, server.config.class_overrides(plugin.name))
+    plugins.install = server.config.install_requirements
     plugins.registry.logins = server.config.logins
     plugins.is_busy = lambda name: is_busy(server, name)
     plugins.on_change = lambda: server.bus.publish(

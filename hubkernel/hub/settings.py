@@ -137,6 +137,12 @@ class Settings(BaseModel):
     skip_uploader_poll: bool = _setting(
         False, "Schedules", "Do not upload by itself what a dump marked for upload.", old="SKIP_UPLOADER_POLL"
     )
+    install_requirements: bool = _setting(
+        False,
+        "Plugins",
+        "Install the Python packages that plugins require (by pip, into the hub's own environment). Off: a plugin that "
+        "misses some says what to type.",
+    )
     keep_archive: int = _setting(3, "Uploads", "Earlier versions of a collection that are kept.", ge=0)
     max_loss: float = _setting(
         20,

@@ -305,6 +305,8 @@ def test_dataload_c41_data_put_in_place_by_hand(bench: Bench, tmp_path: Path) ->
     assert bench.dump("src", path=str(elsewhere), release="v2") == "v2"
     (elsewhere / "b.txt").write_text("edited later")
     assert bench.files("src") == {"b.txt": b"b"}
+    (folder.parent / "loose.txt").write_text("x")
+    assert bench.dump("src") == "src" and bench.files("src") == {"loose.txt": b"x"}
     assert bench.dump("src", skip_manual=True) == "Manual" and asyncio.run(bench.manager.dump_all()) == {}
 
 
@@ -490,8 +492,11 @@ def test_arguments_of_dump_go_to_the_list(bench: Bench, data: Path) -> None:
     assert bench.dump("src", version="7") == "7"
     with pytest.raises(DumpError, match=r"the dumper of src takes no 'verson': did you mean 'version'\?"):
         bench.dump("src", verson="7")
-    with pytest.raises(DumpError, match=r"dump takes no 'forse': did you mean 'force'\?"):
+    with pytest.raises(ValueError, match=r"^dump takes no 'forse': did you mean 'force'\?$"):
         bench.dump("src", forse=True)
+    bench.plugin("plain", data.as_uri())
+    with pytest.raises(ValueError, match=r"^dump takes no 'version' for plain$"):
+        bench.dump("plain", version="7")
 
 
 def test_overrides_of_one_source(bench: Bench, data: Path) -> None:
@@ -648,3 +653,89 @@ def test_cancel_while_a_class_downloads(bench: Bench, web: Web) -> None:
     asyncio.run(cancel())
     assert bench.doc("src")["download"]["status"] == "canceled"
     assert bench.dump("src") == "1"
+
+
+def test_a_dumper_may_ask_for_its_hub(bench: Bench, data: Path) -> None:
+    more = """
+    def set_release(self):
+        from hubkernel.pipeline.surroundings import current
+        self.release = Path(current().archive).name
+"""
+    copied(bench, data, more)
+    assert bench.dump("src") == "archive"
+
+
+def test_a_dumper_written_for_biothings(bench: Bench, web: Web) -> None:
+    web["/a.txt"] = b"a"
+    code = f"""
+import os
+from biothings import config
+from biothings.hub.dataload.dumper import LastModifiedHTTPDumper as Base
+from biothings.utils.common import uncompressall
+
+class Mine(Base):
+    SRC_NAME = "src"
+    SRC_ROOT_FOLDER = os.path.join(config.DATA_ARCHIVE_ROOT, SRC_NAME)
+    SRC_URLS = [{web.url("/a.txt")!r}]
+
+    def set_release(self):
+        res = self.client.head(self.__class__.SRC_URLS[0], allow_redirects=True)
+        assert res.status_code == 200 and res.ok
+        self.release = res.headers["Last-Modified"][:16]
+
+    def post_dump(self, job_manager=None, *args, **kwargs):
+        uncompressall(self.new_data_folder)
+        return super().post_dump(*args, **kwargs)
+"""
+    bench.classes("src", code)
+    assert bench.dump("src") == "Tue, 14 Nov 2023" and bench.files("src") == {"a.txt": b"a"}
+
+
+def test_what_the_dumper_calls_better_is_downloaded(bench: Bench, web: Web) -> None:
+    """Even if the server gives it the same date; after a failure what is the same is taken over."""
+    web["/a"] = Resource(b"a")
+    code = """
+class Mine(LastModifiedHTTPDumper):
+    SRC_URLS = [{url!r}]
+
+    def remote_is_better(self, remotefile, localfile):
+        return True
+"""
+    bench.classes("src", code.format(url=web.url("/a")))
+    bench.dump("src")
+    web["/a"] = Resource(b"b")
+    assert bench.dump("src").startswith("2023-11-14-") and bench.files("src") == {"a": b"b"}
+    bench.state["src_dump"].update_one({"_id": "src"}, {"$set": {"download.status": "failed"}})
+    web.requests.clear()
+    bench.dump("src")
+    assert web.gets() == [] and bench.doc("src")["download"]["status"] == "success"
+
+
+def test_what_was_unpacked_and_then_changed(bench: Bench, data: Path) -> None:
+    for name in ("a", "b"):
+        (data / name).unlink()
+        (data / f"{name}.gz").write_bytes(gzip.compress(name.encode()))
+    adds = """
+    UNCOMPRESS = True
+
+    def post_dump(self, *args, **kwargs):
+        with Path(self.new_data_folder, "a").open("a") as file:
+            file.write("{word}")
+"""
+    copied(bench, data, adds.format(word="1"))
+    bench.dump("src")
+    first = bench.folder("src")
+    assert bench.files("src")["a"] == b"a1"
+    (data / "b.gz").write_bytes(gzip.compress(b"B"))
+    tell(data, "2")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a1", b"B")
+    copied(bench, data, adds.format(word="2"))
+    bench.dump("src", steps="post")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a12", b"B")
+    copied(bench, data, "    UNCOMPRESS = True\n")
+    (data / "b.gz").write_bytes(gzip.compress(b"C"))
+    tell(data, "3")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a", b"C")
+    assert (first / "a").read_bytes() == b"a1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from hubkernel.pipeline.dump.fetch import full_disk_explained, sync_folder
 from hubkernel.pipeline.dump.models import MadeFile, Release, ReleaseFile
 from hubkernel.pipeline.dump.staging import files_in, folder_name, link, sha256_of, stamp
 from hubkernel.pipeline.dump.unpack import is_archive, unpack
-from hubkernel.pipeline.dump.work import Listing, Work, build, call, state_of, takes
+from hubkernel.pipeline.dump.work import Listing, Work, build, call, in_hub, state_of, takes
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,11 @@ class Draft:
     changed: list[str] = field(default_factory=list)
     """Files that are no longer as they were downloaded."""
     to_delete: list[str] = field(default_factory=list)
+    unpack: bool = True
+    """False: archives have been unpacked before."""
 
 
+@in_hub
 def complete(worker: Worker, work: Work, draft: Draft) -> Release:
     """Take over what did not change, unpack, and let the dumper do its ``post_dump``. Returns the release with all of
     its files; they are read-only from now on.
@@ -39,12 +42,16 @@ def complete(worker: Worker, work: Work, draft: Draft) -> Release:
     dumper = build(worker, work, draft.state)
     folder = Path(dumper.new_data_folder)
     folder.mkdir(parents=True, exist_ok=True)
-    taken = _take_over(worker, work, draft, folder, careful=not is_own_post_dump(type(dumper)))
-    release = draft.release
+    release, careful = draft.release, not is_own_post_dump(type(dumper))
+    if careful and draft.unpack:
+        for file in release.files:
+            file.members = []  # what was made of them is made again
+    taken = _take_over(worker, work, draft, folder, careful)
     with full_disk_explained(folder):
-        _unpack_all(worker, release, folder)
+        if draft.unpack:
+            _unpack_all(worker, release, folder)
         _post_dump(work, dumper, draft)
-    _describe(worker, draft, folder, taken)
+    _describe(worker, draft, folder)
     _link_again(work, folder, taken)
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -95,7 +102,8 @@ def _post_dump(work: Work, dumper: BaseDumper, draft: Draft) -> None:
     folder = Path(dumper.new_data_folder)
     dumper.to_dump = [{"remote": file.url, "local": str(folder / file.name)} for file in draft.release.files]
     dumper.to_delete = [*dumper.to_delete, *draft.to_delete]
-    before = {file.name: stamp(folder / file.name) for file in draft.release.files}
+    names = [name for file in draft.release.files for name in (file.name, *file.members)]
+    before = {name: stamp(folder / name) for name in names}
     extra = {"job_manager": None} if takes(dumper.post_dump, "job_manager") else {}
     try:
         call(work, "post_dump", dumper.post_dump, **extra)
@@ -104,14 +112,15 @@ def _post_dump(work: Work, dumper: BaseDumper, draft: Draft) -> None:
     draft.changed.extend(name for name, was in before.items() if stamp(folder / name) != was)
 
 
-def _describe(worker: Worker, draft: Draft, folder: Path, taken: Iterable[str]) -> None:
+def _describe(worker: Worker, draft: Draft, folder: Path) -> None:
     """What the folder holds now: downloads as they were, what was unpacked from them, and what else there is."""
     release, there = draft.release, files_in(folder)
     changed = set(draft.changed)
     release.removed += [file for file in release.files if file.name in changed]
     release.files = [file for file in release.files if file.name not in changed]
     for file in release.files:
-        file.members = [name for name in file.members if (folder / name).is_file()]
+        file.whole = file.whole and not changed.intersection(file.members)
+        file.members = [name for name in file.members if name not in changed]
     known = {name for file in release.files for name in (file.name, *file.members)}
     release.made = []
     for name in there:
@@ -177,25 +186,23 @@ def _holds(folder: Path, release: Release) -> bool:
     return all(sha256_of(folder / name) == digest for name, digest in hashes.items())
 
 
-def adopt(worker: Worker, source: str, folder: str) -> Release:
+def adopt(source: str, folder: Path) -> Release:
     """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`."""
-    path = Path(folder)
-    there = Release.read(path)
+    there = Release.read(folder)
     if there is not None:
         return there
-    names = files_in(path) if path.is_dir() else []
-    if not names:
-        raise DumpError(f"{folder} is empty: put the data of {source} there first")
     files = []
-    for number, name in enumerate(names):
-        worker.progress(number, len(names), name)
-        file = path / name
+    for name in files_in(folder):
+        file = folder / name
         files.append(ReleaseFile(url=file.as_uri(), name=name, size=file.stat().st_size, sha256=sha256_of(file)))
-    release = Release(source=source, release=path.name, created=datetime.now(UTC), files=files)
-    release.write(path)
+    if not files:
+        raise DumpError(f"{folder} is empty: put the data of {source} there first")
+    release = Release(source=source, release=folder.name, created=datetime.now(UTC), files=files)
+    release.write(folder)
     return release
 
 
+@in_hub
 def again(worker: Worker, work: Work, release: Release) -> Listing:
     """Make a dumper that does ``post_dump`` once more, on copies of the last good release."""
     shutil.rmtree(work.staging, ignore_errors=True)
@@ -211,11 +218,12 @@ def again(worker: Worker, work: Work, release: Release) -> Listing:
         kept={},
         state=state_of(dumper),
         uncompress=bool(dumper.UNCOMPRESS),
-        archive=bool(dumper.archive and dumper.ARCHIVE),
+        archive=bool(dumper.archive),
         auto_upload=bool(dumper.AUTO_UPLOAD),
     )
 
 
+@in_hub
 def after(worker: Worker, work: Work, draft: Draft) -> None:
     """The release is published: the dumper may tidy up."""
     dumper = build(worker, work, draft.state)

@@ -24,6 +24,7 @@ from hubkernel.pipeline.dump.staging import INCOMING, folder_name
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.dump.work import Item, Listing, Work
 from hubkernel.pipeline.plugins.specs import DumperSpec
+from hubkernel.pipeline.surroundings import Surroundings as HubSurroundings
 
 NOTHING = "Nothing to dump"
 
@@ -88,7 +89,7 @@ class DumpRun:
             settings=dict(self.asked.overrides or {}),
             root=str(self.archive),
         )
-        return Work(str(folder), self.spec, surroundings)
+        return Work(str(folder), self.spec, surroundings, HubSurroundings.of(context))
 
     async def run(self, check_only: bool) -> str:
         if check_only:
@@ -170,7 +171,7 @@ class DumpRun:
                     self.work,
                     found.state,
                     item,
-                    not self.asked.force,
+                    not (self.asked.force or item.better),
                     where=self.where,
                     description=f"download {item.name}",
                     on_progress=self.tally.of(item),
@@ -218,9 +219,9 @@ class DumpRun:
         return kept
 
     def _taken_over(self, file: ReleaseFile, says: RemoteFile | None, found: Listing) -> ReleaseFile:
-        members = file.members if found.uncompress and self.last and self.last[0].uncompress else []
+        unpacked = found.uncompress and self.last is not None and self.last[0].uncompress and file.whole
         now = {"url": says.url, "etag": says.etag, "modified": says.modified} if says else {}
-        return file.model_copy(update={**now, "members": list(members)})
+        return file.model_copy(update={**now, "members": list(file.members) if unpacked else [], "whole": True})
 
     def _same_as_last(self, release: Release) -> bool:
         last = self.last[0] if self.last else None
@@ -249,11 +250,9 @@ class DumpRun:
             assembling.again, self.work, release, where=self.where, description="post_dump: begin with the last release"
         )
         names = [*(file.name for file in release.files), *(file.name for file in release.made)]
-        draft = Draft(release.model_copy(deep=True), found.state, names)
+        unpack = found.uncompress and not release.uncompress
+        draft = Draft(release.model_copy(deep=True), found.state, names, unpack=unpack)
         draft.release.uncompress = found.uncompress
-        if found.uncompress != release.uncompress:
-            for file in draft.release.files:
-                file.members = []
         draft.release.created = self.started
         return await self._publish(replace(found, folder=Path(folder).name, keep_label=True), draft)
 
@@ -264,8 +263,10 @@ class DumpRun:
         draft = replace(draft, release=release)
         name = found.folder if found.named_by_date or self.asked.post_only else folder_name(release.release)
         staged, place = str(self.work.staging / found.folder), str(self.archive / name)
+        new_label = not self.last or self.last[0].release != release.release
+        keep = found.keep_label or (found.named_by_date and new_label)
         folder, release = await self._step(
-            assembling.publish, release, staged, place, keep_label=found.keep_label, description="publish the release"
+            assembling.publish, release, staged, place, keep_label=keep, description="publish the release"
         )
         pending = self.settings.auto_upload and found.auto_upload
         self.state.succeed(release, folder, self.started, pending=pending)

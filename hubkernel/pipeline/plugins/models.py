@@ -143,7 +143,9 @@ class UploaderSection(Section):
         None, description="Returns a list of tuples of arguments; the parser is called with each, in parallel."
     )
     mapping: Function | None = Field(None, description="Returns the Elasticsearch `properties` of the documents.")
-    keylookup: dict[str, Any] | None = Field(None, description="How ids are looked up. This hub has no lookup yet.")
+    keylookup: dict[str, Any] | None = Field(
+        None, description="Arguments of the hub's key lookup, which gives documents other ids; an error without one."
+    )
     custom_class: Class | None = Field(
         None,
         alias="class",
