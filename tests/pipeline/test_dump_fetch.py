@@ -295,6 +295,20 @@ def test_dataload_c33_kill_in_the_middle_of_a_download(web: Web, tmp_path: Path)
         assert not (bench.context.archive / "src" / ".incoming").exists()
 
 
+def test_beginning_of_an_older_file_is_not_gone_on_with(web: Web, tmp_path: Path) -> None:
+    new = BODY[::-1]
+    with bench_in(tmp_path) as bench:
+        bench.plugin("src", web.url("/a"))
+        web["/a"] = Resource(BODY, etag='"1"', faults=[Cut(1000)] * 9)
+        with pytest.raises(FetchError):
+            bench.dump("src")
+        web["/a"] = Resource(new, etag='"2"', faults=[404])
+        with pytest.raises(FetchError):
+            bench.dump("src")
+        bench.dump("src")
+        assert bench.files("src") == {"a": new}
+
+
 LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
 
 

@@ -114,7 +114,9 @@ def test_server_that_knows_neither_date_nor_size(dumper: FTPDumper, ftp: Ftp, tm
     ftp.unknown = {"MDTM", "SIZE"}
     (tmp_path / "a.tsv").write_bytes(BODY)
     assert dumper.remote_is_better("a.tsv", str(tmp_path / "a.tsv"))
+    ftp.faults = [drops(4000)]
     assert get(dumper, tmp_path) == BODY
+    assert ftp.asked("REST") == []
 
 
 def test_broken_download_goes_on_where_it_was(dumper: FTPDumper, ftp: Ftp, tmp_path: Path) -> None:
@@ -195,6 +197,7 @@ def test_file_that_changes_in_between_is_not_mixed(dumper: FTPDumper, ftp: Ftp, 
         get(dumper, tmp_path)
     assert (tmp_path / "staging" / "1" / "a.tsv.part").stat().st_size == 3000
     ftp["pub/a.tsv"] = b"x" + BODY
+    ftp.faults = [answers("425 Cannot open data connection")]
     assert get(dumper, tmp_path) == b"x" + BODY
     assert ftp.asked("REST")[-1] == "REST 2000"
 

@@ -112,6 +112,7 @@ class Note:
             beginning.replace(part)
             if proof.is_file():
                 proof.replace(part.with_name(f"{part.name}.json"))
+        beginning.unlink(missing_ok=True)  # of another file: from here on the note would vouch for it
         if remote:
             self._write(remote.model_dump_json())
 

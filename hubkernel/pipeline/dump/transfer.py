@@ -235,8 +235,9 @@ def _once(worker: Worker, origin: Origin, part: Path, note: Path) -> tuple[Remot
 def _one_try(worker: Worker, origin: Origin, part: Path, note: Path) -> tuple[RemoteFile, str]:
     remote = origin.look()
     start = size_of(part) if remote.validator() and (not note.exists() or describes(note, remote)) else 0
-    if remote.size is not None and start > remote.size:
+    if not start or (remote.size is not None and start > remote.size):
         start = 0
+        part.unlink(missing_ok=True)  # before the note tells of another file than the one it is of
     note.write_text(remote.model_dump_json(), "utf-8")
     writer = _receive(worker, origin, remote, part, start)
     _check_size(remote, part)

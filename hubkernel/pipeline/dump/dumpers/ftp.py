@@ -219,7 +219,7 @@ class _FTPFile(Origin):
             connection, start = self._retrieve(client, start)
         try:
             yield start, self._chunks(connection)
-            self._farewell(client, connection)
+            self._farewell(client, connection, sized=remote.size is not None)
         except BaseException:
             self.dumper._drop()
             raise
@@ -253,9 +253,9 @@ class _FTPFile(Origin):
                 if time.monotonic() > last:
                     raise TimeoutError(f"the server said nothing for {self.dumper.silence:g} s") from None
 
-    def _farewell(self, client: ftplib.FTP, connection: socket.socket) -> None:
+    def _farewell(self, client: ftplib.FTP, connection: socket.socket, *, sized: bool) -> None:
         """The server's last word. A control connection that was silent during a long download is often lost by then:
-        that ends it, but the sizes tell whether the file is complete.
+        where the size is known, it tells whether the file is complete.
         """
         if isinstance(connection, ssl.SSLSocket):
             with suppress(OSError):
@@ -266,8 +266,10 @@ class _FTPFile(Origin):
         except ftplib.Error as error:
             with self.dumper._explained(self.path):
                 raise ftplib.error_temp(str(error)) from None
-        except (OSError, EOFError):
+        except (OSError, EOFError) as error:
             self.dumper._drop()
+            if not sized:
+                raise Retry(f"{self.url}: the connection broke: {str(error) or type(error).__name__}") from None
 
 
 class LastModifiedFTPDumper(LastModifiedBaseDumper):
