@@ -22,7 +22,7 @@ MODIFIED = 1_700_000_000
 """Of all files: 2023-11-14."""
 EMPTY = ("-", "NA", "", ".", "n/a", "none", " ", "unknown", "Not Available")
 WORDS = ("alpha", "Ångström", "β-Carotin", "naïve", "日本語", "tab-less", "O'Neil", 'say "x"', "a;b", "50%", "€", "ﬁ")
-NUMBERS = ("7", "007", "1.50", "-3", "1e5", "+4", "12,5", "0", "9606", "3.0")
+NUMBERS = ("7", "007", "1.50", "-3", "1e5", "+4", "12,5", "0", "9606", "3.0", "1_000", "nan", "inf", "٣")
 
 
 def write(folder: Path) -> None:

@@ -107,10 +107,10 @@ def _run(command: list[Any], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def our_hub(home: HubHome) -> Iterator[Any]:
+def our_hub(home: HubHome, store_url: str | None = None) -> Iterator[Any]:
     """``run(name)`` dumps and uploads one source with the ordinary commands and gives its outcome."""
     hub = client.connect(home, placement="embedded")
-    store = open_store(home.store_url)
+    store = open_store(store_url or home.store_url)
 
     def run(name: str) -> Outcome:
         outcome = Outcome()

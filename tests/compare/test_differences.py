@@ -20,6 +20,7 @@ from tests.compare.differences import (
     list_was_lost,
     none_was_added,
     other_order,
+    stayed_text,
     swept_in_part,
 )
 from tests.compare.sides import HERE
@@ -69,6 +70,7 @@ def test_only_what_is_allowed_where_it_is_allowed_passes() -> None:
         (list_was_lost, ({"x": 1}, [{"x": 1}, {"x": 2}]), ({"x": 3}, [{"x": 1}, {"x": 2}])),
         (none_was_added, ([1, None], 1), ([1, None], [1, 2])),
         (items_stayed_text, (["1", "2"], [1, 2]), (["1"], [1, 2])),
+        (stayed_text, ([1000, 2], ["1_000", 2]), (1000, "1000")),
         (last_item_only, (2, [1, 2]), (1, [1, 2])),
         (swept_in_part({"-"}), (["a", "-"], "a"), (["a", "-"], ["a", "b"])),
     ],

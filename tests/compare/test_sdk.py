@@ -123,3 +123,18 @@ def test_sources_of_a_hub_give_the_documents_of_plugins(
             assert not as_source.errors
             assert as_source.collections
             assert as_source == ours(name)
+
+
+def test_the_store_makes_no_difference(
+    url: str, ours: Callable[[str], Outcome], mongod_url: str, tmp_path: Path
+) -> None:
+    """What the docs say of the order of merged values: it is the same on MongoDB."""
+    names = ["variants_ignore", "pairs_merge", "merged_class", "rootkeys_class"]
+    home = HubHome(tmp_path / "home").create()
+    sides.install(home.plugins, names, url)
+    server, _, options = mongod_url.partition("/?")
+    store = f"{server}/compared?{options}"
+    home.config_file.write_text(f'store_url = "{store}"\n')
+    with sides.our_hub(home, store) as run:
+        for name in names:
+            assert run(name) == ours(name)
