@@ -15,7 +15,7 @@ from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.merge import MergeOptions
 from hubkernel.pipeline.upload.archives import drop_unchecked
 from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, UploadJob
+from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, Unfinished, UploadJob
 from hubkernel.store import DocumentStore, StateStore, WriteReport
 
 MERGERS = ("upsert", "merge_struct")
@@ -136,6 +136,9 @@ class UploadState:
             bytes=made.bytes,
             uploaded_at=made.at,
             token=made.token,
+            made_of=record.made_of,
+            received=made.received,
+            duplicates=made.duplicates,
         )
         record.history = [*record.history, record.current][-HISTORY:]
         self._end(record, "success", made.at)
@@ -148,9 +151,47 @@ class UploadState:
         self._end(record, "success", datetime.now(UTC))
         return record
 
+    def succeed_unchanged(self, record: UploadJob) -> UploadJob:
+        """What would come of it is in place already."""
+        current = record.current
+        assert current is not None
+        record.last_success = record.started_at
+        record.received, record.duplicates = current.received, current.duplicates
+        record.count = record.unchanged = current.count
+        record.added = record.changed = record.removed = 0
+        self._end(record, "success", datetime.now(UTC))
+        return record
+
+    def unfinished(self) -> Unfinished | None:
+        """What an upload that was interrupted has left."""
+        found = self.source().get("upload", {}).get("unfinished", {}).get(self._collection)
+        return Unfinished.model_validate(found) if found else None
+
+    def save_unfinished(self, what: Unfinished | None) -> None:
+        path = f"upload.unfinished.{self._collection}"
+        update = {"$unset": {path: ""}} if what is None else {"$set": {path: what.model_dump()}}
+        self._documents.update_one({"_id": self._source}, update)
+
     def note_release(self, release: str | None) -> None:
         """Of a source that has no dumper."""
         self._documents.update_one({"_id": self._source}, {"$set": {"download.release": release}}, upsert=True)
+
+    def go_back(self, version: Loaded) -> None:
+        """To be called before the store puts an earlier version in place again."""
+        self._documents.update_one(
+            {"_id": self._source}, {"$set": {f"upload.jobs.{self._collection}.going_back": version.model_dump()}}
+        )
+
+    def settle_going_back(self, version: Loaded, store: DocumentStore) -> bool:
+        """After the death of the hub: whether the earlier version is in place."""
+        there = store.token(self._collection) == version.token
+        if there:
+            self.put_back(version, datetime.now(UTC))
+        else:
+            self._documents.update_one(
+                {"_id": self._source}, {"$set": {f"upload.jobs.{self._collection}.going_back": None}}
+            )
+        return there
 
     def put_back(self, version: Loaded, now: datetime) -> None:
         """The store has an earlier version in place again."""
@@ -158,7 +199,7 @@ class UploadState:
             self.load() or {"status": "success", "step": self._collection, "started_at": now}
         )
         job.rolled_back = {"at": now, "from": job.current.model_dump() if job.current else None}
-        job.current, job.status, job.err, job.tb = version, "success", None, None
+        job.current, job.status, job.err, job.tb, job.going_back = version, "success", None, None, None
         job.release, job.data_folder, job.count = version.release, version.data_folder, version.count
         self._write(job)
 
@@ -222,8 +263,8 @@ class UploadState:
 
 def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None], bool]) -> list[str]:
     """Call at start: what a dead hub left as ``uploading`` becomes ``success`` if its collection is in place, else
-    ``canceled``; and what is said to be in place is what the store has. Returns what was done, in words.
-    ``lives(pid)`` tells of another hub at work.
+    ``canceled``; and of a version that it was putting back the state says what the store does. Returns what was done,
+    in words. ``lives(pid)`` tells of another hub at work.
     """
     done = []
     for document in state["src_dump"].find({"upload.jobs": {"$exists": True}}):
@@ -232,18 +273,11 @@ def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None
             unsettled = job.get("status") == "uploading" or job.get("prepared") is not None
             if unsettled and not lives(job.get("pid")):
                 done.append(f"upload of {collection}: {uploads.settle(store)}")
-            elif not unsettled and (version := _other_version(job, store.token(collection))):
-                uploads.put_back(version, datetime.now(UTC))
-                done.append(f"collection {collection}: release {version.release} was put back")
+            elif not unsettled and job.get("going_back"):
+                version = Loaded.model_validate(job["going_back"])
+                there = uploads.settle_going_back(version, store)
+                done.append(f"collection {collection}: release {version.release} was {'' if there else 'not '}put back")
     return done
-
-
-def _other_version(job: Mapping[str, Any], token: str | None) -> Loaded | None:
-    """What the store has in place, if that is a remembered version and not the one that the state names."""
-    if token is None or token == (job.get("current") or {}).get("token"):
-        return None
-    found = (version for version in job.get("history") or [] if version.get("token") == token)
-    return next(map(Loaded.model_validate, found), None)
 
 
 def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
@@ -255,3 +289,13 @@ def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
         MergeOptions.of(metadata.get("merger_kwargs"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UploadError(f"{where}: __metadata__.merger_kwargs: {error}") from None
+
+
+def unfinished_tokens(state: StateStore) -> set[str]:
+    """The writers that an interrupted upload may still go on with: not to be swept."""
+    found = [
+        Unfinished.model_validate(one)
+        for document in state["src_dump"].find({"upload.unfinished": {"$exists": True}})
+        for one in document["upload"]["unfinished"].values()
+    ]
+    return {one.token for one in found if not one.is_old()}
