@@ -9,7 +9,7 @@ import logging
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,18 +88,12 @@ class Listing:
     """Seconds before each download."""
 
 
-@dataclass
 class _Handler(logging.Handler):
     """A dumper's log goes to that of its job."""
 
-    worker: Worker
-    level: int = logging.INFO
-    filters: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, worker: Worker) -> None:
         super().__init__(logging.INFO)
-
-    __hash__ = logging.Handler.__hash__
+        self.worker = worker
 
     def emit(self, record: logging.LogRecord) -> None:
         self.worker.log(record.getMessage())
