@@ -156,7 +156,7 @@ def merge_root_keys(doc1: Document, doc2: Document, exclude: Iterable[str] | Non
         if key not in doc1:
             doc1[key] = value
         elif key not in kept and value != []:
-            doc1[key] = [*_items(doc1[key]), *_items(value)] if doc1[key] != [] else value
+            doc1[key] = [*_items(doc1[key]), *_items(value)]
     return doc1
 
 
