@@ -137,7 +137,8 @@ class UploadManager:
 
     async def rollback(self, src: str, archive: str | None = None) -> dict[str, dict[str, Any]]:
         """Put the version before the present one (or the ``archive`` of that name) in place again; what is there now
-        becomes an archive. One step: readers see one or the other.
+        becomes an archive. One step: readers see one or the other. Of a source with several collections each goes back
+        to its version before, or none if one of them has none.
 
         Returns ``{collection: {"collection", "release", "count", "archive"}}``: what is in place, and the name of what
         was. Raises :class:`NoSuchVersionError`.
@@ -147,7 +148,10 @@ class UploadManager:
             raise UploadError(f"{src} has several collections: name one, as in {src}.{collections[0]}")
         self._reserve(collections)
         try:
-            return {name: await go_back(self._versions(plugin, name), archive) for name in collections}
+            versions = {name: self._versions(plugin, name) for name in collections}
+            # All or none: each has to have a version before one of them is put back.
+            chosen = {name: await asyncio.to_thread(versions[name].choose, archive) for name in collections}
+            return {name: await go_back(versions[name], chosen[name]) for name in collections}
         finally:
             self._release(collections)
 
@@ -180,7 +184,7 @@ class UploadManager:
         return model_files(plugin.folder)
 
     def _run(self, plugin: Plugin, collection: str, tally: Tally, chosen: Options | None = None) -> UploadRun:
-        policy = replace(self.policy, keylookup=self.plugins.keylookup, settings=dict(self.plugins.settings()))
+        policy = replace(self.policy, keylookup=self.plugins.keylookup)
         return UploadRun(self.context, plugin, collection, tally=tally, policy=policy, options=chosen)
 
     def _versions(self, plugin: Plugin, collection: str) -> Versions:

@@ -41,8 +41,7 @@ class Policy:
     max_loss_of: Mapping[str, float] = field(default_factory=dict)
     """The same for single sources or collections, by name."""
     keylookup: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Plain settings that plugin code may read."""
+    """The hub's, as ``module:Class``."""
 
     def loss(self, source: str, collection: str, own: float | None) -> float:
         """What a collection may lose: what the hub says of it, else what its uploader says (``own``), else the hub's

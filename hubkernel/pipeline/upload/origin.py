@@ -37,7 +37,7 @@ class Origin:
     @property
     def target(self) -> str:
         """What gives the documents, ``module:name``."""
-        return self.spec.target or (self.spec.section.parser if self.spec.section else "")
+        return self.spec.target or (self.spec.section and self.spec.section.parser) or ""
 
     @property
     def label(self) -> str:
@@ -75,7 +75,7 @@ class ManifestUploader(ParallelizedSourceUploader):
         """The parser, with its keyword arguments and the hub's key lookup around it."""
         section, folder = self._origin.spec.section, Path(self._origin.plugin_folder)
         assert section is not None
-        parser = load_function(folder, section.parser)
+        parser = load_function(folder, self._origin.target)
         if section.parser_kwargs:
             parser = partial(parser, **section.parser_kwargs)
         if self._origin.keylookup and section.keylookup is not None:
