@@ -560,7 +560,7 @@ class HubServer:
         role = getattr(caller.role, "name", str(caller.role))
         self.access.log.write(str(caller.user), str(caller.door), role, text, outcome)
 
-    def launch(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    def launch(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Run a command by name for the hub itself (schedules, polls): the running job if it is asynchronous, else its
         value. On the hub's own loop a plain command runs in another thread, and its value has to be awaited. Raises
         :class:`~hubkernel.hub.commands.CommandError`.

@@ -79,6 +79,14 @@ def test_the_line_of_a_terminal_fits(api: LocalHub, server: FakeServer) -> None:
     assert "[##########..........]" in display.job_line(job, 200)
 
 
+def test_a_broken_source_is_shown_with_its_reason() -> None:
+    good = {"_id": "a", "name": "a", "count": 1}
+    broken = {"_id": "b", "name": "b", "count": 0, "data_plugin": {"error": "parser.py:3: SyntaxError"}}
+    text = display.table_text(Rows([good, broken], "sources"), "sources")
+    assert "broken" in text.splitlines()[0] and "parser.py:3: SyntaxError" in text
+    assert "broken" not in display.table_text(Rows([good], "sources"), "sources")
+
+
 def test_a_table_of_sources_has_its_columns_in_order(hub: Hub) -> None:
     text = display.table_text(hub.sources(), "sources")
     head, first, *_ = text.splitlines()

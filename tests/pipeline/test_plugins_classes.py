@@ -178,6 +178,10 @@ def test_packages_of_a_hub(manager: PluginManager, tmp_path: Path, monkeypatch: 
     assert "hub_c" not in sys.modules and "config" not in sys.modules
     manager.load_all()
     assert set(manager.plugins) == {"entrez", "alone"} and set(manager.broken) == {"wrong"}
+    write(sources, bases="class SomeUploader: 'not one of ours, and not a source'\n")
+    manager.sources = ["hub_c.sources"]
+    manager.load_all()
+    assert set(manager.plugins) == {"entrez", "alone"} and set(manager.broken) == {"wrong"}
 
 
 def test_code_of_a_hub_is_imported_again_when_any_file_of_it_changed(

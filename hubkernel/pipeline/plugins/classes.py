@@ -25,7 +25,8 @@ from hubkernel.pipeline.upload.uploaders import BaseSourceUploader, Parallelized
 
 LIBRARY = ("hubkernel", "biothings")
 """Packages whose own classes are what plugins derive from, never sources themselves."""
-_SKIPPED = ("test", "setup", "conftest", ".", "_")
+_SKIPPED = ("test", "tests", "setup", "conftest")
+_SKIPPED_BEGINS = ("test_", ".", "_")
 
 Described = dict[str, Any]
 
@@ -99,7 +100,7 @@ class _Search:
         prefix = f"{top}." if self.module is not None else ""
         for file in sorted(package.rglob("*.py")):
             parts = file.relative_to(package).with_suffix("").parts
-            if any(part.startswith(_SKIPPED) for part in parts if part != "__init__") or parts == ("__init__",):
+            if parts == ("__init__",) or any(_is_skipped(part) for part in parts):
                 continue
             parts = parts[:-1] if parts[-1] == "__init__" else parts
             if all(part.isidentifier() for part in parts) and self._mentioned(file):
@@ -108,6 +109,10 @@ class _Search:
     def _mentioned(self, file: Path) -> bool:
         text = file.read_text("utf-8", "replace")
         return "class " in text and ("Dumper" if self.kind is BaseDumper else "Uploader") in text
+
+
+def _is_skipped(part: str) -> bool:
+    return part in _SKIPPED or (part.startswith(_SKIPPED_BEGINS) and part != "__init__")
 
 
 def _is_library(cls: type) -> bool:

@@ -192,11 +192,19 @@ def _plugin_folders(parent: Path) -> list[Path]:
 
 
 def _is_source(folder: Path) -> bool:
-    """Whether the package itself is one, as far as its files tell without being imported."""
-    if find_manifest(folder):
+    """Whether the package itself is one, and not only those below it, as far as files tell without being imported."""
+    if find_manifest(folder) or _mentions(folder / "__init__.py"):
         return True
-    files = [file for file in folder.glob("*.py") if not file.name.startswith("test")]
-    return any(word in file.read_text("utf-8", "replace") for file in files for word in ("Dumper", "Uploader"))
+    below = any(_mentions(file) for file in folder.glob("*/*.py"))
+    return not below and any(_mentions(file) for file in folder.glob("*.py"))
+
+
+def _mentions(file: Path) -> bool:
+    """Whether a file has to do with dumpers or uploaders."""
+    if not file.is_file() or file.name.startswith("test_"):
+        return False
+    text = file.read_text("utf-8", "replace")
+    return "Dumper" in text or "Uploader" in text
 
 
 def _tried(folder: Path, module: str | None = None) -> Draft | tuple[str, Path, PluginError]:

@@ -198,7 +198,7 @@ class PluginManager:
             raise PluginError(f"there is no folder {data_folder} to take data from")
         shown = {}
         for name, spec in plugin.specs.items():
-            work = Preview(str(plugin.folder), spec, data_folder, limit, self._surroundings())
+            work = Preview(str(plugin.folder), spec, data_folder, limit, self._surroundings(), self.keylookup)
             shown[name] = await current().run(preview, work, description=f"{name}: the first documents")
         return shown
 

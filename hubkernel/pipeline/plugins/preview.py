@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-from hubkernel.executors import Worker
+from hubkernel.executors import CancelledWork, Worker
 from hubkernel.pipeline.plugins.loader import blame, load_function
 from hubkernel.pipeline.plugins.specs import UploaderSpec
-from hubkernel.pipeline.surroundings import Surroundings, enter
+from hubkernel.pipeline.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Preview:
     data_folder: str
     limit: int
     surroundings: Surroundings
+    keylookup: str | None = None
+    """``module:Class`` of the hub's key lookup, for a manifest that asks for one."""
 
 
 def preview(worker: Worker, work: Preview) -> dict[str, Any]:
@@ -32,41 +34,31 @@ def preview(worker: Worker, work: Preview) -> dict[str, Any]:
     """
     documents: list[Any] = []
     try:
-        with enter(work.surroundings):
-            for document in islice(_documents(work), work.limit):
-                worker.check()
-                documents.append(_plain(document))
+        for document in islice(_documents(work), work.limit):
+            worker.check()
+            documents.append(_plain(document))
     except (Exception, SystemExit) as error:
-        return {"documents": documents, "error": blame(error, _path(work))}
+        if isinstance(error, CancelledWork):
+            raise
+        return {"documents": documents, "error": blame(error, Path(work.folder).resolve())}
     return {"documents": documents, "error": None}
 
 
-def _path(work: Preview) -> Any:
-    from pathlib import Path
-
-    return Path(work.folder).resolve()
-
-
 def _documents(work: Preview) -> Iterator[Any]:
-    section = work.spec.section
-    if work.spec.target is not None or section is None or section.parser is None:
-        uploader = load_function(work.folder, work.spec.target or "").create()  # type: ignore[attr-defined]
-        uploader.data_folder = work.data_folder
-        calls = uploader.jobs() if work.spec.parallel else [(work.data_folder,)]
-        for call in calls:
+    from hubkernel.pipeline.upload.origin import Origin
+
+    origin = Origin(work.folder, work.spec, work.data_folder, None, work.surroundings, keylookup=work.keylookup)
+    with origin.uploader() as uploader:
+        for call in _calls(work, uploader):
             yield from _each(uploader.load_data(*call))
-        return
-    parser = load_function(work.folder, section.parser)
-    for call in _calls(work):
-        yield from _each(parser(*call, **section.parser_kwargs))
 
 
-def _calls(work: Preview) -> Iterable[tuple[Any, ...]]:
+def _calls(work: Preview, uploader: Any) -> Iterable[tuple[Any, ...]]:
     section = work.spec.section
-    if section is None or section.parallelizer is None:
+    if not work.spec.parallel:
         return [(work.data_folder,)]
-    view = SimpleNamespace(name=work.spec.name, data_folder=work.data_folder)
-    calls: Iterable[tuple[Any, ...]] = load_function(work.folder, section.parallelizer)(view)
+    jobs = load_function(work.folder, section.parallelizer) if section and section.parallelizer else None
+    calls: Iterable[tuple[Any, ...]] = jobs(uploader) if jobs else uploader.jobs()
     return calls
 
 
