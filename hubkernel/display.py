@@ -45,6 +45,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "dump": lambda source: (source.get("download") or {}).get("status") or "never",
         "upload": _upload_status,
         "documents": "count",
+        "broken": lambda source: (source.get("data_plugin") or {}).get("error"),
     },
     "builds": {
         "name": "_id",
@@ -55,6 +56,8 @@ COLUMNS: dict[str, dict[str, Column]] = {
     },
 }
 """The columns of known tables: title -> dotted path, or what takes it from a row. Other tables show what they have."""
+_SOMETIMES = {"broken"}
+"""Columns that are only there if a row has something in them."""
 
 
 # ------------------------------------------------------------------------------------------------------------- values
@@ -217,7 +220,9 @@ def job_note(job: JobHandle) -> Bundle:
 def columns(rows: Sequence[Mapping[str, Any]], kind: str = "") -> dict[str, Column]:
     """Title and content of the columns: those known for the kind, else ``_id`` and every other key in its order."""
     if kind in COLUMNS:
-        return COLUMNS[kind]
+        known = COLUMNS[kind]
+        empty = {title for title in _SOMETIMES & known.keys() if not any(_at(row, known[title]) for row in rows)}
+        return {title: column for title, column in known.items() if title not in empty}
     keys = dict.fromkeys(key for row in rows for key in row)
     return {str(key): _getter(key) for key in sorted(keys, key=lambda key: key != "_id")}
 

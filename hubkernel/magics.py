@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from hubkernel import client, display, live
-from hubkernel.api import HubAPI, HubClosedError, JobHandle
+from hubkernel.api import HubAPI, HubClosedError, JobFailedError, JobHandle
 from hubkernel.completion import Candidates
 from hubkernel.facade import Hub
 from hubkernel.hub.commands import CommandError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NO_WAIT = "--no-wait"
 EXEC = "exec"
+PLUGIN = "plugin"
 
 
 class HubCodeError(RuntimeError):
@@ -84,6 +85,20 @@ class HubMagics(Magics):  # type: ignore[misc]
             %%hub exec
             jm.job_info()
 
+        ``%%hub plugin NAME`` makes a plugin of the cell: its manifest in YAML, a line ``---``, and its parser. It is
+        checked, loaded, and tried on the release that was dumped last, or on the files in a folder; the first documents
+        are shown. Options: ``--data FOLDER``, ``--limit N`` (10), ``--overwrite`` (also of what no cell has written)::
+
+            %%hub plugin planets
+            dumper:
+              data_url: https://data.example.org/planets.csv
+            ---
+            import csv
+
+            def load_data(folder):
+                for row in csv.DictReader(open(folder + "/planets.csv")):
+                    yield {"_id": row["name"], **row}
+
         The same commands are attributes of ``hub``: ``hub.dump("hpo_terms")``, which does not wait.
         """
         if cell is not None:
@@ -97,9 +112,14 @@ class HubMagics(Magics):  # type: ignore[misc]
         if line.strip() == EXEC:
             self._exec(cell)
             return
+        if line.split()[:1] == [PLUGIN]:
+            self._plugin(line, cell)
+            return
         wait, rest = _split_options(line)
         if rest:
-            raise UsageError(f"%%hub takes {NO_WAIT} or {EXEC} only; write the commands into the cell, one a line")
+            raise UsageError(
+                f"%%hub takes {NO_WAIT}, {EXEC} or {PLUGIN} only; write the commands into the cell, one a line"
+            )
         from IPython.display import display as show
 
         for text in command_lines(cell):
@@ -119,6 +139,19 @@ class HubMagics(Magics):  # type: ignore[misc]
             raise HubCodeError(found["error"])
         if found["value"] is not None:
             print(found["value"])  # noqa: T201 - an object of another process is seen as its repr
+
+    def _plugin(self, line: str, cell: str) -> None:
+        from hubkernel.cell import CellOptionsError, cell_options, lines_of, preview_bundles
+
+        try:
+            job = self._hub.call("plugin_cell", **cell_options(line), cell=cell)
+            found = live.wait(job, live.Silent()).result()  # it is short, and its text is the whole cell
+        except (CommandError, CellOptionsError) as error:
+            raise UsageError(str(error)) from None
+        except JobFailedError as error:
+            raise UsageError(lines_of(error.record.error or str(error))) from None
+        for bundle in preview_bundles(found):
+            self.shell.display_pub.publish(bundle)
 
     def _run(self, text: str, *, wait: bool) -> Any:
         value: Any = None

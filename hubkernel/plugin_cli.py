@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +68,8 @@ def run_new(options: argparse.Namespace, home: HubHome) -> int:
 
 def run_validate(options: argparse.Namespace, home: HubHome) -> int:
     """``hubkernel plugin validate``: everything that is wrong, one line each."""
+    import json
+
     from hubkernel.pipeline.plugins import PluginError, load_plugin
 
     folder = Path(options.folder)
@@ -103,6 +103,8 @@ def run_run(options: argparse.Namespace, home: HubHome) -> int:
 
 
 def _run(hub: HubAPI, name: str, options: argparse.Namespace) -> int:
+    import json
+
     source = hub.call("source_info", name)
     if "dumper" in source.get("download", {}):
         release = _job(hub, "dump", name, force=options.force)
@@ -128,6 +130,8 @@ def _job(hub: HubAPI, command: str, *args: Any, **kwargs: Any) -> Any:
 @contextmanager
 def _hub(home: HubHome | None) -> Iterator[HubAPI]:
     """The hub of a home; of None, one that ends and leaves nothing behind."""
+    import tempfile
+
     from hubkernel import client
     from hubkernel.hub.home import HubHome
 
@@ -157,6 +161,8 @@ def run_export(options: argparse.Namespace, home: HubHome) -> int:
 
 def run_schema(options: argparse.Namespace, home: HubHome) -> int:
     """``hubkernel plugin schema``."""
+    import json
+
     from hubkernel.pipeline.plugins.schema import manifest_schema
 
     print(json.dumps(manifest_schema(), indent=2))

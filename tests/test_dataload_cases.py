@@ -7,14 +7,7 @@ from pathlib import Path
 
 CASES = {*range(1, 87)}
 
-CLASSES = "waits for dumpers that are classes"
-HELPERS = "waits for the helpers under the names of the SDK"
-OWED: dict[int, str] = {
-    18: HELPERS,
-    22: "waits for register_url and unregister_url",
-    **dict.fromkeys((36, 37, 38, 40, 41, 43, 44), CLASSES),
-    **dict.fromkeys(range(72, 87), HELPERS),
-}
+OWED: dict[int, str] = {}
 """Reason by case. A case that has got its test has to leave: the test below says which."""
 
 

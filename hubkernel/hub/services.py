@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubkernel.hub.logs import HubLog
 from hubkernel.hub.managers import repair
+from hubkernel.pipeline.upload.state import unfinished_tokens
 
 if TYPE_CHECKING:
     from hubkernel.hub.loop import LoopThread
@@ -40,7 +41,7 @@ class Services:
             server.logger.error("the setting %s has to be given: %s", name, what)
         server.jobs.recover()
         repair(server)
-        server.context.store.sweep()
+        server.context.store.sweep(keep=unfinished_tokens(server.context.state))
 
     async def start(self) -> None:
         """Called on the hub's loop."""

@@ -4,12 +4,13 @@ is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hubkernel.hub.commands import CommandDefinition, HubCommands, Role
+from hubkernel.hub.commands import BadArgumentsError, Check, CommandDefinition, HubCommands, Role
 
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
@@ -32,6 +33,8 @@ class Row:
     feature: str = ""
     takes: Mapping[str, str] = field(default_factory=dict)
     """Which parameters name something, and of what kind (:class:`~hubkernel.hub.known.KnownNames`)."""
+    refuses: str = ""
+    """Method of the manager that is given the arguments first, and raises ``ValueError`` for those that cannot be."""
     makes: str = ""
     """Kind of the names that are there once it has run; ``*`` is all kinds."""
 
@@ -53,7 +56,7 @@ PUBLIC = (
     Row("resetconf", OWN, "resetconf", role=Role.developer, feature="config"),
     _reads("source_info", "source_manager", "get_source", takes={"name": "recorded"}),
     Row("source_reset", "source_manager", "reset", takes={"name": "recorded"}),
-    Row("dump", "dump_manager", "dump_src", takes={"src": "source"}),
+    Row("dump", "dump_manager", "dump_src", takes={"src": "source"}, refuses="check_arguments"),
     Row("dump_all", "dump_manager", "dump_all"),
     Row("mark_dump_success", "dump_manager", "mark_success", takes={"src": "source"}),
     Row("upload", "upload_manager", "upload_src", takes={"src": "upload"}, makes="subject"),
@@ -86,6 +89,7 @@ PUBLIC = (
     Row("unregister_url", "dataplugin_manager", "unregister_url", role=Role.developer, makes="*"),
     Row("dump_plugin", "dataplugin_manager", "dump_plugin", role=Role.developer, makes="*"),
     Row("export_plugin", "dataplugin_manager", "export_plugin", role=Role.developer),
+    Row("plugin_cell", "dataplugin_manager", "plugin_cell", role=Role.developer, makes="*"),
     Row("create_token", ACCESS, "create_token", tracked=False, role=Role.developer),
     Row("rotate_token", ACCESS, "rotate_token", tracked=False, role=Role.developer),
     Row("list_tokens", ACCESS, "list_tokens", tracked=False, role=Role.developer),
@@ -174,6 +178,21 @@ SHORTCUTS = {
 """Names of the managers in hooks and developers' consoles."""
 
 
+def _check(server: HubServer, row: Row, owner: Any) -> Check | None:
+    if not row.refuses:
+        return partial(server.known.check, row.takes) if row.takes else None
+    refuse = getattr(owner, row.refuses)
+
+    def check(bound: inspect.BoundArguments, made: Collection[str]) -> None:
+        server.known.check(row.takes, bound, made)
+        try:
+            refuse(*bound.args, **bound.kwargs)
+        except ValueError as error:
+            raise BadArgumentsError(f"{row.name}: {error}") from None
+
+    return check
+
+
 def fill(registry: HubCommands, rows: tuple[Row, ...], server: HubServer) -> None:
     """Register each row whose manager, method and feature are there and whose name a subclass has not taken."""
     for row in rows:
@@ -186,6 +205,6 @@ def fill(registry: HubCommands, rows: tuple[Row, ...], server: HubServer) -> Non
                 method,
                 tracked=row.tracked,
                 role=row.role,
-                check=partial(server.known.check, row.takes) if row.takes else None,
+                check=_check(server, row, owner),
                 makes=frozenset(row.makes.split()),
             )

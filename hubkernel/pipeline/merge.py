@@ -147,7 +147,7 @@ def _joined(values: Iterable[Any]) -> list[Any]:
 
 def same(first: Any, second: Any) -> bool:
     """Equal as JSON: as Python says, but ``True`` is not ``1``."""
-    return bool(first == second) and _same_booleans(first, second)
+    return first is second or (bool(first == second) and (type(first) is str or _same_booleans(first, second)))
 
 
 def _same_booleans(first: Any, second: Any) -> bool:
@@ -184,8 +184,12 @@ def _kept(keys: Iterable[str], options: MergeOptions) -> frozenset[str]:
 def _merge(values: Sequence[Any], options: MergeOptions, path: str, on_conflict: OnConflict | None) -> Any:
     if options.ignore_null:
         values = [value for value in values if value is not None] or [None]
-    if all(same(values[0], value) for value in values[1:]):
-        return values[0]
+    first = values[0]
+    for value in values:
+        if not same(first, value):
+            break
+    else:
+        return first
     if path in options.aslistofdict:
         values = [value if isinstance(value, (list, tuple)) else [value] for value in values]
     if isinstance(values[0], dict):
@@ -252,7 +256,10 @@ class _Items:
     def _holds(self, value: Any) -> bool:
         if self._index is not None:
             return _key(value) in self._index
-        return any(same(value, item) for item in self.items)
+        for item in self.items:  # noqa: SIM110 - a generator takes longer than most of these lists
+            if same(value, item):
+                return True
+        return False
 
 
 def _key(value: Any) -> Any:

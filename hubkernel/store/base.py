@@ -259,9 +259,10 @@ class DocumentStore(ABC):
         """The writer of that token, seen from another process: only :meth:`CollectionWriter.part` may be used."""
 
     @abstractmethod
-    def resume(self, token: str, base: str | None = None) -> CollectionWriter:
+    def resume(self, token: str, base: str | None = None, *, parts: Container[int] | None = None) -> CollectionWriter:
         """Go on with a writer that was left, or whose process died. Parts that were closed are as they were
-        (:meth:`CollectionWriter.finished`), what other parts wrote is dropped. ``base`` as it was.
+        (:meth:`CollectionWriter.finished`), of these only ``parts`` if that is given; what other parts wrote is
+        dropped. ``base`` as it was.
 
         Raises :class:`StoreError` if that cannot be: it lives, has ended, was being sealed, or its base was replaced.
         """

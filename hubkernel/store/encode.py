@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -29,12 +30,39 @@ _READ: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConvers
 
 # Type byte of a double, its name, then eight little-endian bytes whose exponent is all ones. Bytes that merely look
 # like that are told apart by `_blame`.
-_not_finite = re.compile(rb"\x01[^\x00]*\x00[\s\S]{6}[\xf0-\xff][\x7f\xff]").search
+_like_not_finite = re.compile(rb"\x01[^\x00]*\x00[\s\S]{6}[\xf0-\xff][\x7f\xff]").search
+
+
+def _not_finite(data: bytes) -> bool:
+    # Most documents have none of these two bytes, and looking for one byte takes next to no time.
+    return (b"\x7f" in data or b"\xff" in data) and _like_not_finite(data) is not None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was written, as far as sealing wants to know."""
+
+    part: int = 0
+    documents: int = 0
+    bytes: int = 0
+    falls: int = 0
+    """How often an id was not greater than the one before it. None: the part is sorted and its ids are unique."""
+    first: str = ""
+    last: str = ""
+    closed: bool = False
+    """The part was closed in good order: it is complete."""
 
 
 def encode(document: Mapping[str, Any]) -> tuple[str, bytes]:
     """``(id, canonical bytes)``. Raises :class:`InvalidDocumentError` or :class:`DocumentTooLargeError`."""
-    return _encode(document, None)
+    try:
+        doc_id = document["_id"]
+        data = _bson(document)
+    except Exception as error:
+        _refuse(document, None, error)
+    if type(doc_id) is not str or not doc_id or len(data) > MAX_BYTES or _not_finite(data):
+        return _encode(document, None)
+    return doc_id, data
 
 
 def content_hash(data: bytes) -> bytes:
@@ -48,20 +76,42 @@ def decode(data: bytes) -> Document:
     return document
 
 
-def encode_rows(documents: Iterable[Mapping[str, Any]], start: int) -> Iterator[tuple[int, str, bytes, bytes]]:
-    """``(row number, id, hash, canonical bytes)`` of each document, the first row being ``start``.
+def encode_rows(
+    documents: Iterable[Mapping[str, Any]], start: int, tally: Tally | None = None
+) -> Iterator[tuple[int, str, bytes, bytes]]:
+    """``(row number, id, hash, canonical bytes)`` of each document, the first row being ``start``. In the end, also
+    one in an error, ``tally`` has counted them.
 
     Errors carry the position of the bad document, counted from zero.
     """
-    for row, document in enumerate(documents, start):
-        try:
-            doc_id = document["_id"]
-            data = _bson(document)
-        except Exception as error:
-            _refuse(document, row - start, error)
-        if type(doc_id) is not str or not doc_id or len(data) > MAX_BYTES or _not_finite(data):
-            doc_id, data = _encode(document, row - start)
-        yield row, doc_id, blake2b(data, digest_size=HASH_BYTES).digest(), data
+    tally = tally or Tally()
+    row, size, falls, first, last = start, 0, 0, tally.first, tally.last
+    new = not tally.documents
+    try:
+        for document in documents:
+            try:
+                doc_id = document["_id"]
+                data = _bson(document)
+            except Exception as error:
+                _refuse(document, row - start, error)
+            if (
+                type(doc_id) is not str
+                or not doc_id
+                or len(data) > MAX_BYTES
+                or ((b"\x7f" in data or b"\xff" in data) and _like_not_finite(data))
+            ):
+                doc_id, data = _encode(document, row - start)
+            if doc_id <= last:
+                falls += 1
+            elif new:
+                first, new = doc_id, False
+            last = doc_id
+            size += len(data)
+            yield row, doc_id, blake2b(data, digest_size=HASH_BYTES).digest(), data
+            row += 1
+    finally:
+        tally.documents += row - start
+        tally.bytes, tally.falls, tally.first, tally.last = tally.bytes + size, tally.falls + falls, first, last
 
 
 def encode_state(document: Mapping[str, Any]) -> tuple[str | int, bytes]:

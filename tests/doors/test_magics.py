@@ -81,7 +81,7 @@ def test_a_failed_job_fails_the_cell(shell: Any, server: FakeServer, capsys: pyt
         ("%hub merge hpo targt=1", "did you mean 'target_name'?"),
         ("%hub dump(x)", "x is no literal; for text write 'x'"),
         ("%hub --wat dump x", "unknown option --wat; there is --no-wait"),
-        ("%%hub dump x\nstatus", "%%hub takes --no-wait or exec only"),
+        ("%%hub dump x\nstatus", "%%hub takes --no-wait, exec or plugin only"),
     ],
 )
 def test_wrong_usage_is_one_error(shell: Any, server: FakeServer, line: str, says: str) -> None:

@@ -174,6 +174,10 @@ SIGNATURES = """
     dump(src, force=False, skip_manual=False, schedule=False, check_only=False)
     dump_all(force=False)
     mark_dump_success(src, dry_run=True)
+    register_url(url)
+    unregister_url(url=None, name=None)
+    export_plugin(plugin_name, folder=None, what=('dumper', 'uploader', 'mapping'), purge=False)
+    dump_plugin(src)
     upload(src, validate=False)
     upload_all(raise_on_error=False)
     update_source_meta(src, dry=False)
@@ -228,7 +232,6 @@ OWED_COMMANDS = {
     "diff and sync": "diff report diff_info jsondiff sync reset_synced",
     "snapshots": "snapshot snapshot_cleanup list_snapshots delete_snapshots validate_snapshots snapshot_info",
     "releases": "create_release_note get_release_note publish publish_diff publish_snapshot release_info",
-    "plugins by url": "register_url unregister_url export_plugin dump_plugin",
     "autohub": "list versions info backend reset_backend check download apply install",
     "test APIs": "get_apis create_api delete_api start_api stop_api test_api",
 }

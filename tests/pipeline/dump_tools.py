@@ -215,7 +215,7 @@ class Bench:
         return asyncio.run(self.manager.dump_src(name, **kwargs))
 
     def mark_success(self, name: str, **kwargs: Any) -> list[dict[str, Any]]:
-        return asyncio.run(self.manager.mark_success(name, **kwargs))
+        return self.manager.mark_success(name, **kwargs)
 
     def doc(self, name: str) -> dict[str, Any]:
         return self.state["src_dump"].find_one({"_id": name}) or {}
@@ -233,7 +233,7 @@ class Bench:
 
 
 @contextmanager
-def bench_in(root: Path) -> Iterator[Bench]:
-    bench = Bench(root)
+def bench_in(root: Path, **dump_args: Any) -> Iterator[Bench]:
+    bench = Bench(root, **dump_args)
     yield bench
     bench.close()

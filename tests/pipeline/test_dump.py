@@ -172,7 +172,8 @@ def test_dataload_c35_uncompress(bench: Bench, web: Web) -> None:
     web["/b.txt.gz"] = gzip.compress(b"b")
     web["/c.txt.xz"] = lzma.compress(b"c")
     web["/d.txt.bz2"] = bz2.compress(b"d")
-    for name, mode in (("/t.tar.gz", "w:gz"), ("/u.tar", "w"), ("/v.tbz2", "w:bz2")):
+    web["/f.txt.zst"] = bytes.fromhex("28b52ffd2001090000") + b"f"  # a frame with one block as it is
+    for name, mode in (("/t.tar.gz", "w:gz"), ("/u.tar", "w"), ("/v.tbz2", "w:bz2"), ("/w.tgz", "w:gz")):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
             info = tarfile.TarInfo(f"{name[1]}.txt")
@@ -182,7 +183,7 @@ def test_dataload_c35_uncompress(bench: Bench, web: Web) -> None:
     bench.plugin("src", [web.url(path) for path in web.resources], uncompress=True)
     bench.dump("src")
     unpacked = {name: data for name, data in bench.files("src").items() if name.endswith(".txt")}
-    assert unpacked == {f"{n}.txt": n.encode() for n in "bcdtuv"} | {"in/e.txt": b"e"}
+    assert unpacked == {f"{n}.txt": n.encode() for n in "bcdftuvw"} | {"in/e.txt": b"e"}
     web["/b.txt.gz"] = Resource(gzip.compress(b"B"), modified=1_700_000_000 + DAY)
     bench.dump("src")
     assert bench.files("src")["b.txt"] == b"B" and bench.files("src")["in/e.txt"] == b"e"

@@ -490,8 +490,11 @@ def test_arguments_of_dump_go_to_the_list(bench: Bench, data: Path) -> None:
     assert bench.dump("src", version="7") == "7"
     with pytest.raises(DumpError, match=r"the dumper of src takes no 'verson': did you mean 'version'\?"):
         bench.dump("src", verson="7")
-    with pytest.raises(DumpError, match=r"dump takes no 'forse': did you mean 'force'\?"):
+    with pytest.raises(ValueError, match=r"^dump takes no 'forse': did you mean 'force'\?$"):
         bench.dump("src", forse=True)
+    bench.plugin("plain", data.as_uri())
+    with pytest.raises(ValueError, match=r"^dump takes no 'version' for plain$"):
+        bench.dump("plain", version="7")
 
 
 def test_overrides_of_one_source(bench: Bench, data: Path) -> None:
@@ -648,3 +651,39 @@ def test_cancel_while_a_class_downloads(bench: Bench, web: Web) -> None:
     asyncio.run(cancel())
     assert bench.doc("src")["download"]["status"] == "canceled"
     assert bench.dump("src") == "1"
+
+
+def test_a_dumper_may_ask_for_its_hub(bench: Bench, data: Path) -> None:
+    more = """
+    def set_release(self):
+        from hubkernel.pipeline.surroundings import current
+        self.release = Path(current().archive).name
+"""
+    copied(bench, data, more)
+    assert bench.dump("src") == "archive"
+
+
+def test_a_dumper_written_for_biothings(bench: Bench, web: Web) -> None:
+    web["/a.txt"] = b"a"
+    code = f"""
+import os
+from biothings import config
+from biothings.hub.dataload.dumper import LastModifiedHTTPDumper as Base
+from biothings.utils.common import uncompressall
+
+class Mine(Base):
+    SRC_NAME = "src"
+    SRC_ROOT_FOLDER = os.path.join(config.DATA_ARCHIVE_ROOT, SRC_NAME)
+    SRC_URLS = [{web.url("/a.txt")!r}]
+
+    def set_release(self):
+        res = self.client.head(self.__class__.SRC_URLS[0], allow_redirects=True)
+        assert res.status_code == 200 and res.ok
+        self.release = res.headers["Last-Modified"][:16]
+
+    def post_dump(self, job_manager=None, *args, **kwargs):
+        uncompressall(self.new_data_folder)
+        return super().post_dump(*args, **kwargs)
+"""
+    bench.classes("src", code)
+    assert bench.dump("src") == "Tue, 14 Nov 2023" and bench.files("src") == {"a.txt": b"a"}

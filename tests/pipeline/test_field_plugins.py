@@ -7,7 +7,6 @@ import json
 import textwrap
 import zipfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,6 @@ from tests.pipeline.dump_tools import Bench, Web, web_server
 from tests.pipeline.hub_tools import Hub
 
 Files = dict[str, str]
-needs_names = pytest.mark.skipif(
-    find_spec("hubkernel.compat.biothings").submodule_search_locations is None,  # type: ignore[union-attr]
-    reason="the SDK's names are not there yet",
-)
 TSV = "id\tname\ttaxid\nA1\talpha\t9606\nA2\t-\tNA\n"
 
 
@@ -238,12 +233,10 @@ DUMPER = """
 """
 
 
-@needs_names
 def test_the_helpers_of_the_sdk(hub: Hub) -> None:
     assert uploaded(hub, "helped", {"parser.py": HELPERS, "manifest.json": manifest()}) == HELPED
 
 
-@needs_names
 def test_a_package_of_classes_that_imports_config(hub: Hub) -> None:
     upload = """
         import biothings.hub.dataload.uploader as uploader
@@ -276,7 +269,6 @@ def test_a_package_of_classes_that_imports_config(hub: Hub) -> None:
     assert (master["src_meta"]["license"], master["name"]) == ("CC0", "classic_rows")
 
 
-@needs_names
 def test_a_dumper_that_compares_its_release_with_the_last_one_and_unzips(bench: Bench, web: Web) -> None:
     dump = f"""
         import os

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import types
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,50 @@ def test_dataload_c10_requires_as_a_string(tmp_path: Path) -> None:
     assert plugin.manifest.requires == ["no_such_package>=2"]
     assert plugin.warnings == ["needs no_such_package>=2: pip install 'no_such_package>=2'"]
     assert load_plugin(make(tmp_path / "q", changed(requires=["pytest>=1", "pydantic"]))).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("requires", "warning"),
+    [
+        ("pytest>=1,<9999", None),
+        ("pytest<1", r"needs pytest<1 \(.+ is installed\): pip install 'pytest<1'"),
+        ("no_such_package; python_version < '3'", None),
+        ("no such package", r"pip does not understand this"),
+        ("no_such_package[extra]>=2", r"needs no_such_package\[extra\]>=2: pip install"),
+    ],
+)
+def test_versions_of_what_is_required(tmp_path: Path, requires: str, warning: str | None) -> None:
+    warnings = load_plugin(make(tmp_path / "p", changed(requires=requires))).warnings
+    assert len(warnings) == (warning is not None)
+    assert warning is None or re.search(warning, warnings[0])
+
+
+@pytest.mark.parametrize("allowed", [pytest.param(True, marks=pytest.mark.service), False])
+def test_required_packages_are_installed_only_if_that_is_allowed(
+    manager: PluginManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    wheels, target = tmp_path / "wheels", tmp_path / "site"
+    wheel(wheels, "hubkernel_c10_example")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(wheels), "TARGET": str(target)}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.syspath_prepend(target)
+    manager.install = allowed
+    make(manager.context.plugins / "p", changed(requires=["hubkernel_c10_example>=1"]))
+    plugin = manager.load(manager.context.plugins / "p")
+    assert (target / "hubkernel_c10_example.py").is_file() == allowed
+    assert plugin.warnings == (
+        [] if allowed else [f"needs {(text := 'hubkernel_c10_example>=1')}: pip install '{text}'"]
+    )
+
+
+def wheel(folder: Path, name: str) -> None:
+    folder.mkdir()
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        info = f"{name}-1.0.dist-info"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
 
 
 def test_dataload_c11_schemes(tmp_path: Path) -> None:

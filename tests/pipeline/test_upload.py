@@ -497,7 +497,7 @@ def test_a_cancelled_upload_leaves_the_old_data_and_says_so(hub: Hub, monkeypatc
 
     monkeypatch.setattr(steps, "parse", cancelled)
     with pytest.raises(CancelledWork):
-        hub.upload("s")
+        hub.upload("s", force=True)
     assert hub.job("s")["status"] == "canceled" and hub.job("s")["current"]["count"] == 2
     assert len(hub.documents("s")) == 2 and hub.leftovers() == [] and hub.uploads.running() == {}
 

@@ -16,7 +16,7 @@ from hubkernel.pipeline.dump.fetch import full_disk_explained, sync_folder
 from hubkernel.pipeline.dump.models import MadeFile, Release, ReleaseFile
 from hubkernel.pipeline.dump.staging import files_in, folder_name, link, sha256_of, stamp
 from hubkernel.pipeline.dump.unpack import is_archive, unpack
-from hubkernel.pipeline.dump.work import Listing, Work, build, call, state_of, takes
+from hubkernel.pipeline.dump.work import Listing, Work, build, call, in_hub, state_of, takes
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Draft:
     to_delete: list[str] = field(default_factory=list)
 
 
+@in_hub
 def complete(worker: Worker, work: Work, draft: Draft) -> Release:
     """Take over what did not change, unpack, and let the dumper do its ``post_dump``. Returns the release with all of
     its files; they are read-only from now on.
@@ -177,25 +178,23 @@ def _holds(folder: Path, release: Release) -> bool:
     return all(sha256_of(folder / name) == digest for name, digest in hashes.items())
 
 
-def adopt(worker: Worker, source: str, folder: str) -> Release:
+def adopt(source: str, folder: Path) -> Release:
     """Describe a folder that somebody has filled by hand, so that it is a release. Raises :class:`DumpError`."""
-    path = Path(folder)
-    there = Release.read(path)
+    there = Release.read(folder)
     if there is not None:
         return there
-    names = files_in(path) if path.is_dir() else []
-    if not names:
-        raise DumpError(f"{folder} is empty: put the data of {source} there first")
     files = []
-    for number, name in enumerate(names):
-        worker.progress(number, len(names), name)
-        file = path / name
+    for name in files_in(folder):
+        file = folder / name
         files.append(ReleaseFile(url=file.as_uri(), name=name, size=file.stat().st_size, sha256=sha256_of(file)))
-    release = Release(source=source, release=path.name, created=datetime.now(UTC), files=files)
-    release.write(path)
+    if not files:
+        raise DumpError(f"{folder} is empty: put the data of {source} there first")
+    release = Release(source=source, release=folder.name, created=datetime.now(UTC), files=files)
+    release.write(folder)
     return release
 
 
+@in_hub
 def again(worker: Worker, work: Work, release: Release) -> Listing:
     """Make a dumper that does ``post_dump`` once more, on copies of the last good release."""
     shutil.rmtree(work.staging, ignore_errors=True)
@@ -211,11 +210,12 @@ def again(worker: Worker, work: Work, release: Release) -> Listing:
         kept={},
         state=state_of(dumper),
         uncompress=bool(dumper.UNCOMPRESS),
-        archive=bool(dumper.archive and dumper.ARCHIVE),
+        archive=bool(dumper.archive),
         auto_upload=bool(dumper.AUTO_UPLOAD),
     )
 
 
+@in_hub
 def after(worker: Worker, work: Work, draft: Draft) -> None:
     """The release is published: the dumper may tidy up."""
     dumper = build(worker, work, draft.state)

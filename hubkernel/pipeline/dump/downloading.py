@@ -13,7 +13,7 @@ from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.fetch import full_disk_explained
 from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
 from hubkernel.pipeline.dump.staging import Note, files_in, sha256_of, stamp
-from hubkernel.pipeline.dump.work import Item, Work, build, call
+from hubkernel.pipeline.dump.work import Item, Work, build, call, in_hub
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Fetched:
     to_delete: list[str] = field(default_factory=list)
 
 
+@in_hub
 def fetch(worker: Worker, work: Work, state: bytes, item: Item, trust: bool) -> Fetched:
     """Download one file into the release in the making, or take what an interrupted dump left of it.
 

@@ -12,9 +12,10 @@ from hubkernel.pipeline.dump.dumpers.base import BaseDumper
 from hubkernel.pipeline.dump.errors import DumpError
 from hubkernel.pipeline.dump.models import MANIFEST, RemoteFile
 from hubkernel.pipeline.dump.staging import folder_name, hide_release, set_aside
-from hubkernel.pipeline.dump.work import Item, Listing, Work, build, call, check_keywords, state_of
+from hubkernel.pipeline.dump.work import Item, Listing, Work, build, call, check_keywords, in_hub, state_of
 
 
+@in_hub
 def list_files(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any]) -> Listing:
     """Let the dumper say what there is to download. Raises :class:`DumpError`."""
     set_aside(work.staging)
@@ -73,7 +74,7 @@ def _listing(work: Work, dumper: BaseDumper, refused: Mapping[str, str]) -> List
         by_content=dumper.BY_CONTENT,
         named_by_date=dumper.SUFFIX_ATTR != "release",
         keep_label=dumper.MANUAL,
-        archive=bool(dumper.archive and dumper.ARCHIVE),
+        archive=bool(dumper.archive),
         auto_upload=bool(dumper.AUTO_UPLOAD),
         max_parallel=dumper.MAX_PARALLEL_DUMP,
         pause=float(dumper.SLEEP_BETWEEN_DOWNLOAD or 0),

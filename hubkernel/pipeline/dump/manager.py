@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hubkernel.executors import CancelledWork
@@ -24,6 +25,8 @@ from hubkernel.pipeline.plugins.errors import nearest
 from hubkernel.pipeline.plugins.specs import DumperSpec
 
 logger = logging.getLogger(__name__)
+
+_ARGUMENTS = ("force", "skip_manual", "schedule", "check_only", "steps")
 
 
 class DumpManager:
@@ -68,7 +71,7 @@ class DumpManager:
         ``skip_manual`` leaves out a source whose data are put in place by hand. ``steps="post"`` does ``post_dump``
         of the last release once more. More arguments go to the dumper, such as ``path`` for data put in place by hand.
         """
-        self._refuse_typos(kwargs)
+        self.check_arguments(src, **kwargs)
         plugin = self.plugins[src]
         spec = self._spec(plugin)
         if spec.disabled:
@@ -117,7 +120,7 @@ class DumpManager:
         """Every source that has a dumper, with its last dump, its last good release and its history."""
         return [self._info(plugin) for plugin in self.plugins.plugins.values() if plugin.dumper]
 
-    async def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
+    def mark_success(self, src: str, dry_run: bool = True, release: str | None = None) -> list[dict[str, Any]]:
         """Declare that data are fine: those of the last good release, whatever the last attempt was; or those that
         somebody has put into the folder ``release`` of the source's archive.
 
@@ -127,7 +130,7 @@ class DumpManager:
         state = SourceState(self.context, spec.source)
         good = state.last_good()
         if release is not None or good is None:
-            good = await self._by_hand(spec, release, dry_run)
+            good = self._by_hand(spec, release, dry_run)
         if not dry_run:
             state.succeed(*good, datetime.now(UTC), pending=False)
             return [{"_id": src, "download": state.load()["download"]}]
@@ -137,7 +140,7 @@ class DumpManager:
             download.pop(key, None)
         return [{"_id": src, "download": download}]
 
-    async def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
+    def _by_hand(self, spec: DumperSpec, release: str | None, dry_run: bool) -> tuple[Release, str]:
         archive = self.context.archive / spec.folder
         found = [entry for entry in archive.iterdir() if entry.is_dir()] if archive.is_dir() else []
         folders = sorted(entry.name for entry in found if not entry.name.startswith("."))
@@ -154,10 +157,7 @@ class DumpManager:
         folder = str(archive / wanted[0])
         if dry_run:
             return Release(source=spec.source, release=wanted[0], created=datetime.now(UTC), files=[]), folder
-        adopted: Release = await current().run(
-            adopt, spec.source, folder, where="thread", description="look at the files"
-        )
-        return adopted, folder
+        return adopt(spec.source, Path(folder)), folder
 
     def schedules(self) -> dict[str, str]:
         """The cron of every source that has one, is not disabled and not dumped by hand."""
@@ -199,11 +199,16 @@ class DumpManager:
             raise DumpError(f"{plugin.name} has no dumper: its collections are filled without one")
         return plugin.dumper
 
-    def _refuse_typos(self, kwargs: Mapping[str, Any]) -> None:
-        known = ("force", "skip_manual", "schedule", "check_only", "steps")
-        for name in kwargs:
-            if near := nearest(name, known, cutoff=0.75):
-                raise DumpError(f"dump takes no {name!r}: did you mean {near!r}?")
+    def check_arguments(self, src: str, *args: Any, **kwargs: Any) -> None:
+        """Called with the arguments of ``dump`` before it begins. Raises ``ValueError`` for one that neither it nor the
+        dumper takes, as far as it is known without the dumper's code.
+        """
+        plugin = self.plugins.plugins.get(src)
+        own = plugin is not None and plugin.dumper is not None and plugin.dumper.target is not None
+        for name in [name for name in kwargs if name not in _ARGUMENTS]:
+            near = nearest(name, _ARGUMENTS, cutoff=0.75 if own else 0.5)
+            if near or (plugin is not None and not own):
+                raise ValueError(f"dump takes no {name!r}" + (f": did you mean {near!r}?" if near else f" for {src}"))
 
     def _info(self, plugin: Plugin) -> dict[str, Any]:
         document = SourceState(self.context, plugin.name).load()

@@ -45,6 +45,7 @@ class ReleaseFile(RemoteFile):
 
     size: int
     sha256: str
+    """Of its content; ``stat:...`` for files that were put in place by hand and never read."""
     members: list[str] = []
     """What was unpacked from it, relative to the release's folder."""
 

@@ -18,9 +18,11 @@ class Tally:
     done: dict[str, float] = field(default_factory=dict)
     total: dict[str, float | None] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    in_bytes: bool = True
 
     def expect(self, items: Sequence[Item]) -> None:
         self.total.update({item.remote: item.described.size if item.described else None for item in items})
+        self.in_bytes = None not in self.total.values()
 
     def of(self, item: Item) -> OnProgress:
         """The callback for one download."""
@@ -41,8 +43,7 @@ class Tally:
         self._show(item.name)
 
     def _show(self, message: str) -> None:
-        sizes = [size for size in self.total.values() if size is not None]
-        if len(sizes) == len(self.total):
-            self.job.progress(sum(self.done.values()), sum(sizes), message)
+        if self.in_bytes:
+            self.job.progress(sum(self.done.values()), sum(size or 0 for size in self.total.values()), message)
         else:
             self.job.progress(len(self.ended), len(self.total), message)

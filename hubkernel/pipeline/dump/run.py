@@ -24,6 +24,7 @@ from hubkernel.pipeline.dump.staging import INCOMING, folder_name
 from hubkernel.pipeline.dump.state import SourceState
 from hubkernel.pipeline.dump.work import Item, Listing, Work
 from hubkernel.pipeline.plugins.specs import DumperSpec
+from hubkernel.pipeline.surroundings import Surroundings as HubSurroundings
 
 NOTHING = "Nothing to dump"
 
@@ -88,7 +89,7 @@ class DumpRun:
             settings=dict(self.asked.overrides or {}),
             root=str(self.archive),
         )
-        return Work(str(folder), self.spec, surroundings)
+        return Work(str(folder), self.spec, surroundings, HubSurroundings.of(context))
 
     async def run(self, check_only: bool) -> str:
         if check_only:
@@ -264,8 +265,10 @@ class DumpRun:
         draft = replace(draft, release=release)
         name = found.folder if found.named_by_date or self.asked.post_only else folder_name(release.release)
         staged, place = str(self.work.staging / found.folder), str(self.archive / name)
+        new_label = not self.last or self.last[0].release != release.release
+        keep = found.keep_label or (found.named_by_date and new_label)
         folder, release = await self._step(
-            assembling.publish, release, staged, place, keep_label=found.keep_label, description="publish the release"
+            assembling.publish, release, staged, place, keep_label=keep, description="publish the release"
         )
         pending = self.settings.auto_upload and found.auto_upload
         self.state.succeed(release, folder, self.started, pending=pending)

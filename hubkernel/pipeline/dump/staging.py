@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from hubkernel.pipeline.dump.models import MANIFEST, ReleaseFile, RemoteFile
 
 INCOMING = ".incoming"
-_CHUNK = 1 << 20
 
 
 def folder_name(release: str) -> str:
@@ -84,16 +82,10 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 
 def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
+    """Hash of a file that a dumper's own code wrote, which is on disk afterwards."""
     with path.open("rb") as reader:
-        for chunk in _chunks(reader):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _chunks(reader: object) -> Iterator[bytes]:
-    while chunk := reader.read(_CHUNK):  # type: ignore[attr-defined]
-        yield chunk
+        os.fsync(reader.fileno())
+        return hashlib.file_digest(reader, "sha256").hexdigest()
 
 
 class Note:

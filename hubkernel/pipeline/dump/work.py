@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import pickle
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hubkernel.executors import CancelledWork, Worker
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper, Surroundings
@@ -19,6 +21,10 @@ from hubkernel.pipeline.dump.models import RemoteFile
 from hubkernel.pipeline.plugins.errors import nearest
 from hubkernel.pipeline.plugins.loader import load_function
 from hubkernel.pipeline.plugins.specs import DumperSpec
+from hubkernel.pipeline.surroundings import Surroundings as HubSurroundings
+from hubkernel.pipeline.surroundings import enter
+
+T = TypeVar("T")
 
 _NOT_KEPT = {"surroundings", "logger", "remote_is_better", "to_dump", "_client", "_described", "_recorded"}
 """Attributes of a dumper that stay where they are."""
@@ -31,6 +37,8 @@ class Work:
     plugin_folder: str
     spec: DumperSpec
     surroundings: Surroundings
+    hub: HubSurroundings | None = None
+    """What its helpers ask of the hub."""
 
     @property
     def staging(self) -> Path:
@@ -95,15 +103,22 @@ class _Handler(logging.Handler):
         self.worker.log(record.getMessage())
 
 
+def in_hub(step: Callable[..., T]) -> Callable[..., T]:
+    """A step of a worker, which takes ``worker`` and ``work`` first, runs in the surroundings of its hub."""
+
+    @functools.wraps(step)
+    def run(worker: Worker, work: Work, *args: Any) -> T:
+        with enter(work.hub) if work.hub else nullcontext():
+            return step(worker, work, *args)
+
+    return run
+
+
 def build(worker: Worker, work: Work, state: bytes | None = None) -> BaseDumper:
     """The dumper, with the attributes it had when it listed the files. Raises :class:`DumpError`."""
     kind = class_of(work)
-    try:
-        dumper = kind(src_name=work.spec.source)
-    except TypeError:
-        dumper = kind()  # a plugin's own constructor takes what it wants
-    except Exception as error:
-        raise failed(work, f"{kind.__name__}()", error) from error
+    given = {"src_name": work.spec.source} if takes(kind, "src_name") else {}
+    dumper: BaseDumper = call(work, f"{kind.__name__}()", kind, **given)
     dumper.src_name = dumper.src_name or work.spec.source
     vars(dumper).update(pickle.loads(state) if state else {})
     dumper.surroundings = replace(work.surroundings, worker=worker)
@@ -111,6 +126,7 @@ def build(worker: Worker, work: Work, state: bytes | None = None) -> BaseDumper:
     for name, value in work.surroundings.settings.items():
         if name.isupper():
             setattr(dumper, name, value)
+    dumper.archive = work.surroundings.settings.get("ARCHIVE", dumper.archive)
     dumper.logger = logging.Logger(f"hubkernel.dump.{work.spec.source}", logging.INFO)
     dumper.logger.addHandler(_Handler(worker))
     return dumper

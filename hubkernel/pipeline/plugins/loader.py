@@ -3,7 +3,8 @@
 Every plugin folder is a package of its own, ``hubkernel_plugins.<name>_<hash of the folder>``. So two plugins may both
 have a ``parser.py``; ``from .helper import x`` and a plain ``import helper`` of a file beside it both work; and nothing
 is put on ``sys.path``. Plain imports are redirected by giving the modules of a plugin an ``__import__`` of their own:
-only code of the plugin itself sees its files. When a file of the folder changed, the next load takes all of it anew.
+only code of the plugin itself sees its files, and the packages that it knows by another name (:mod:`.aliases`). When a
+file of the folder changed, the next load takes all of it anew.
 
 A package of a hub's own code (``hub.dataload.sources.x``) is imported by its name, as its modules import each other;
 when one of the files that were imported of it changed, the next load drops all of that code and imports it again.

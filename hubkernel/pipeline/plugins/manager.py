@@ -10,7 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hubkernel.jobs.context import current
 from hubkernel.pipeline.context import PipelineContext
+from hubkernel.pipeline.plugins.cells import Cell, write_cell
 from hubkernel.pipeline.plugins.discovery import TIMEOUT, Classes, Discovery, Request
 from hubkernel.pipeline.plugins.errors import ManifestError, PluginError, Problem, UnknownPluginError, nearest
 from hubkernel.pipeline.plugins.export import PARTS, export_plugin
@@ -25,13 +27,19 @@ from hubkernel.pipeline.plugins.loading import (
 )
 from hubkernel.pipeline.plugins.lookup import check_lookup, lookup_target
 from hubkernel.pipeline.plugins.plugin import Plugin
+from hubkernel.pipeline.plugins.preview import Preview, preview
 from hubkernel.pipeline.plugins.registry import Registry
+from hubkernel.pipeline.plugins.requirements import install, pip_command, unmet
 from hubkernel.pipeline.surroundings import Surroundings
 from hubkernel.store.base import Document
 
 __all__ = ["Plugin", "PluginManager", "load_plugin"]
 
 logger = logging.getLogger(__name__)
+
+
+MOST_SHOWN = 100
+"""Documents that a preview has at most."""
 
 
 class PluginManager:
@@ -51,6 +59,8 @@ class PluginManager:
         self.settings: Callable[[], Mapping[str, Any]] = dict
         """What the hub's plain settings are, by names in capitals, for the code of plugins."""
         self.registry = Registry(context, self.load, self._checked)
+        self.install = False
+        """Whether packages that plugins require may be installed."""
         self.on_change: Callable[[], object] = lambda: None
         """Called after a plugin was added, replaced or taken away by a command."""
         self.is_busy: Callable[[str], bool] = lambda name: False
@@ -64,7 +74,7 @@ class PluginManager:
 
     def load_all(self) -> None:
         """Load every plugin there is, anew. What is wrong goes to :attr:`broken`."""
-        found = _Found(self.discovery.look, adjust=self._admit)
+        found = _Found(self.discovery.look, adjust=self._admit, install=self.install)
         found.load_folders(self._folders())
         found.load_sources(self.sources)
         self.plugins, self.broken = found.plugins, found.broken
@@ -86,7 +96,7 @@ class PluginManager:
         return Surroundings.of(self.context, self.settings())
 
     def _found(self) -> _Found:
-        return _Found(self.discovery.look, self.plugins, self.broken, self._admit)
+        return _Found(self.discovery.look, self.plugins, self.broken, self._admit, self.install)
 
     def _admit(self, plugin: Plugin) -> None:
         self.adjust(plugin)
@@ -130,14 +140,14 @@ class PluginManager:
         self.broken.pop(str(entry["_id"]), None)
         self.on_change()
 
-    async def dump_plugin(self, plugin: str, release: str | None = None) -> dict[str, Any]:
+    async def dump_plugin(self, src: str, release: str | None = None) -> dict[str, Any]:
         """Bring the newest code of a plugin here, or that of a branch, tag or commit; jobs that run are not disturbed.
 
         If the new code cannot be used the old one stays. Returns ``{"name", "release", "changed", "folder"}``.
         """
-        if self.is_busy(plugin):
-            raise PluginError(f"a job of {plugin} runs: wait for it, or cancel it")
-        result = await self.registry.update(plugin, release)
+        if self.is_busy(src):
+            raise PluginError(f"a job of {src} runs: wait for it, or cancel it")
+        result = await self.registry.update(src, release)
         self.on_change()
         return result
 
@@ -156,6 +166,41 @@ class PluginManager:
         """
         target = Path(folder) if folder else self.context.root / "exported"
         return await asyncio.to_thread(export_plugin, self[plugin_name], target, what, purge=purge)
+
+    async def plugin_cell(
+        self, name: str, cell: str, data_folder: str | None = None, limit: int = 10, overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Write a plugin from the text of a notebook's cell (a manifest in YAML, a line ``---``, Python), load it, and
+        try it on the files in ``data_folder``, or else on the release that was dumped last. In a notebook it is
+        ``%%hub plugin``.
+
+        Returns ``{"name", "folder", "warnings", "release", "preview"}``, where ``preview`` has by collection up to
+        ``limit`` ``documents`` and the ``error`` that ended it; it is None if there are no files yet.
+        """
+        if not 0 <= limit <= MOST_SHOWN:
+            raise ValueError(f"limit is {limit}: up to {MOST_SHOWN} documents can be shown")
+        if self.is_busy(name):
+            raise PluginError(f"a job of {name} runs: wait for it, or cancel it")
+        folder = await asyncio.to_thread(write_cell, self.context.plugins, name, cell, self._checked, overwrite)
+        plugin = await asyncio.to_thread(self.load, folder)
+        self.on_change()
+        download = (self.context.state["src_dump"].find_one({"_id": plugin.name}) or {}).get("last_good") or {}
+        where = data_folder or download.get("data_folder")
+        shown = await self._preview(plugin, str(Path(where).expanduser()), limit) if where else None
+        for about in (shown or {}).values():
+            about["error"] = Cell.of(cell).told(about["error"], folder.resolve()) if about["error"] else None
+        release = None if data_folder else download.get("release")
+        about_plugin = {"name": plugin.name, "folder": str(plugin.folder), "warnings": list(plugin.warnings)}
+        return {**about_plugin, "release": release, "preview": shown}
+
+    async def _preview(self, plugin: Plugin, data_folder: str, limit: int) -> dict[str, Any]:
+        if not Path(data_folder).is_dir():
+            raise PluginError(f"there is no folder {data_folder} to take data from")
+        shown = {}
+        for name, spec in plugin.specs.items():
+            work = Preview(str(plugin.folder), spec, data_folder, limit, self._surroundings())
+            shown[name] = await current().run(preview, work, description=f"{name}: the first documents")
+        return shown
 
     def __getitem__(self, name: str) -> Plugin:
         """Raises :class:`UnknownPluginError` with the nearest name, or why the plugin is broken."""
@@ -187,6 +232,7 @@ class _Found:
     plugins: dict[str, Plugin] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     adjust: Callable[[Plugin], object] = lambda plugin: None
+    install: bool = False
 
     def load_folders(self, folders: Iterable[Path]) -> None:
         """Load the plugins of folders; each folder once."""
@@ -207,12 +253,24 @@ class _Found:
         """Their code is looked at all at once, which takes one process."""
         there = {(plugin.folder, plugin.module) for plugin in self.plugins.values()}
         new = [trial for trial in trials if not (isinstance(trial, Draft) and (trial.folder, trial.module) in there)]
+        for trial in new:
+            if isinstance(trial, Draft):
+                self._prepare(trial)
         answers = self.look([trial.request for trial in new if isinstance(trial, Draft) and trial.request])
         for trial in new:
             if isinstance(trial, Draft):
                 self._try(trial, answers)
             else:
                 self._break(trial[0], trial[1], str(trial[2]))
+
+    def _prepare(self, draft: Draft) -> None:
+        """Install what it requires, if that is allowed."""
+        wanted = unmet(draft.requires) if self.install else []
+        if not wanted:
+            return
+        logger.info("plugin %s: %s", draft.name, pip_command(wanted))
+        if (fault := install(wanted)) is not None:
+            draft.warnings.append(fault)
 
     def _try(self, draft: Draft, answers: Mapping[Request, Classes]) -> None:
         try:
@@ -223,6 +281,7 @@ class _Found:
 
     def load(self, draft: Draft) -> Plugin:
         """Raises :class:`PluginError`."""
+        self._prepare(draft)
         plugins = finish(draft, self.look)
         for plugin in plugins:
             self._add(plugin)

@@ -108,8 +108,12 @@ def fold(collection: str, file: str, rules: Rules, marks: list[Marks]) -> Callab
     if rules.duplicates is not Duplicate.MERGE:
         return None
 
+    plain = all(one.usual is None and not one.others for one in marks)
+
     def folded(documents: list[Document]) -> Document:
         try:
+            if plain and not rules.root_keys:
+                return merge_documents(documents)
             if rules.root_keys:
                 return merge_roots(documents)
             return merge_documents(documents, _options(documents, marks))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from hubkernel.executors import CancelledWork, WorkerDied
 from hubkernel.jobs.context import JobContext
 from hubkernel.pipeline.common import all_or_first_error
 from hubkernel.pipeline.upload import steps
@@ -18,6 +19,7 @@ from hubkernel.pipeline.upload.models import Described, Parse
 from hubkernel.pipeline.upload.options import Options
 from hubkernel.pipeline.upload.origin import Origin
 from hubkernel.pipeline.upload.progress import Tally
+from hubkernel.pipeline.upload.resuming import Progress
 from hubkernel.store import CollectionWriter, DocumentStore, WriteReport
 
 MAX_PARTS = 64
@@ -34,6 +36,9 @@ class Loading:
     tally: Tally
     job: JobContext
     options: Options
+    progress: Progress
+    """What of it is kept if it is interrupted."""
+    made_of: str | None = None
     parts: list[PartReport] = field(default_factory=list)
     held: str | None = None
     """Name of the collection while its documents are checked."""
@@ -56,15 +61,24 @@ class Loading:
     async def __aenter__(self) -> Loading:
         # A writer with a base can only replace that; what is held or a preview has another name at first.
         base = self.collection if self.options.limit is None and not self.validates else None
-        self._writer = await asyncio.to_thread(self.store.writer, base)
+        made_of = self.made_of if base is not None and self.described.rules.stores else None
+        calls = min(len(self.described.calls or ()), MAX_PARTS)
+        self._writer = await asyncio.to_thread(self.progress.open, made_of, calls, base)
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
-            await asyncio.shield(asyncio.to_thread(self._undo))
+        if kind is None:
+            self.progress.end()
+            return
+        interrupted = isinstance(error, CancelledWork | WorkerDied | asyncio.CancelledError)
+        await asyncio.shield(asyncio.to_thread(self._undo, interrupted))
 
-    def _undo(self) -> None:
-        self.writer.abort()
+    def _undo(self, interrupted: bool) -> None:
+        if interrupted:
+            self.progress.interrupted(self.writer)
+        else:
+            self.writer.abort()
+            self.progress.end()
         if self.held is not None:
             drop_unchecked(self.store, self.collection)
 
@@ -73,6 +87,11 @@ class Loading:
         shares = share(self._calls(), 1 if self.options.limit else MAX_PARTS)
         works = [self._part(number, tuple(some)) for number, some in enumerate(shares)]
         self.tally.begin(self.collection, len(works))
+        if self.progress.done:
+            self.job.log(
+                f"{self.collection}: {len(self.progress.done)} of {len(works)} parts were parsed before the last upload"
+                " was interrupted: going on with the others"
+            )
         at_once = asyncio.Semaphore(self.described.max_parallel or len(works))
         self.parts = await all_or_first_error([self._parse_part(work, len(works) == 1, at_once) for work in works])
         self._refuse_empty()
@@ -99,10 +118,14 @@ class Loading:
 
     async def _parse_part(self, work: Parse, alone: bool, at_once: asyncio.Semaphore) -> PartReport:
         on_progress = self.tally.of(self.collection, work.part)
+        if (known := self.progress.done.get(work.part)) is not None:
+            self.tally.finish(self.collection, work.part, known.received)
+            return known
         description = f"{self.collection}: parse" + ("" if alone else f", part {work.part + 1}")
         async with at_once:
             report: PartReport = await self.job.run(steps.parse, work, description=description, on_progress=on_progress)
         self.tally.finish(self.collection, work.part, report.received)
+        self.progress.finished(work.part, report)
         return report
 
     def _refuse_empty(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hubkernel.pipeline.plugins.specs import UploaderSpec
     from hubkernel.pipeline.upload.origin import Origin
 
+KEEP = timedelta(days=7)
+"""So long what an interrupted upload has parsed is kept for the next one."""
 Status = Literal["uploading", "success", "failed", "canceled"]
 ROOT_KEYS = ("merger", "merger_kwargs", "mapper")
 """Keys of ``__metadata__`` in a manifest that steer builds: they stand beside ``src_meta`` in ``src_master``."""
@@ -31,6 +33,10 @@ class Loaded(BaseModel):
     uploaded_at: datetime
     token: str | None = None
     """Of the writer that made it; by it the store tells which collection is this version, whatever its name."""
+    made_of: str | None = None
+    """Fingerprint of all that it was made of (:func:`hubkernel.pipeline.upload.resuming.fingerprint`)."""
+    received: int | None = None
+    duplicates: int | None = None
 
 
 class Prepared(BaseModel):
@@ -55,6 +61,22 @@ class Prepared(BaseModel):
     unchanged: int | None = None
     master: dict[str, Any] | None = None
     """What ``src_master`` is to be, if that is a step of the upload."""
+
+
+class Unfinished(BaseModel):
+    """``src_dump.upload.unfinished.<collection>``: the parts of an upload that are parsed while others are not."""
+
+    token: str
+    """Of the writer that has them."""
+    made_of: str
+    at: datetime
+    parts: dict[str, str] = {}
+    """By number what the worker of the part said, as JSON."""
+
+    def is_old(self) -> bool:
+        """It has waited for too long."""
+        begun = self.at if self.at.tzinfo else self.at.replace(tzinfo=UTC)
+        return datetime.now(UTC) - begun > KEEP
 
 
 class UploadJob(BaseModel):
@@ -89,6 +111,8 @@ class UploadJob(BaseModel):
     err: str | None = None
     tb: str | None = None
     current: Loaded | None = None
+    made_of: str | None = None
+    """As in :class:`Loaded`, of what is being uploaded."""
     history: list[Loaded] = []
     """Versions that were in place, oldest first; of some of them the store still has the documents."""
     rolled_back: dict[str, Any] | None = None

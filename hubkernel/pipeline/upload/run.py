@@ -25,6 +25,7 @@ from hubkernel.pipeline.upload.models import Described, Loaded, Status, UploadJo
 from hubkernel.pipeline.upload.options import Options, Policy
 from hubkernel.pipeline.upload.origin import Origin
 from hubkernel.pipeline.upload.progress import Tally
+from hubkernel.pipeline.upload.resuming import Progress, fingerprint, in_place
 from hubkernel.pipeline.upload.state import COUNTED, LEFT_OUT, UploadState, check_metadata, earlier_release, release_of
 from hubkernel.pipeline.upload.validation import Validation
 from hubkernel.store import DocumentStore, NoSuchCollectionError, StoreError, WriteReport
@@ -186,7 +187,12 @@ class UploadRun:
 
     async def _load(self, record: UploadJob, origin: Origin) -> UploadJob:
         answer = await self._describe(origin)
-        loading = Loading(self.context.store, origin, answer, self.tally, self.job, self.options)
+        record.made_of = await asyncio.to_thread(fingerprint, origin, answer, self.options)
+        if not self._parses_again(answer) and in_place(
+            self.context.store, self.collection, record.current, record.made_of
+        ):
+            return await self._leave(record, origin, answer)
+        loading = self._loading(origin, answer, record.made_of)
         async with loading:
             validation = self._validation(origin, answer) if loading.validates else None
             await loading.parse()
@@ -207,6 +213,26 @@ class UploadRun:
         record = self.state.succeed(record)
         size = f"{report.bytes / 1e6:.1f} MB"
         self._log(f"{report.documents:,} documents of release {record.release} ({size}): {differences(report)}")
+        await self._post_recorded(record, origin, answer)
+        return record
+
+    def _loading(self, origin: Origin, answer: Described, made_of: str | None = None) -> Loading:
+        kept = Progress(self.state, self.context.state, self.context.store, self.collection)
+        return Loading(self.context.store, origin, answer, self.tally, self.job, self.options, kept, made_of)
+
+    def _parses_again(self, answer: Described) -> bool:
+        """Whatever there is already."""
+        return self.options.force or self.options.validate or answer.validates
+
+    async def _leave(self, record: UploadJob, origin: Origin, answer: Described) -> UploadJob:
+        """All but parsing: what would come of it is in place."""
+        if "master" in self.options.steps:
+            self.state.save_master(await self._new_master(answer))
+        record = self.state.succeed_unchanged(record)
+        self._log(
+            f"release {record.release} is in place ({record.count:,} documents), and neither its files nor the plugin "
+            f"have changed: not parsed again (upload({self.src!r}, force=True) does)"
+        )
         await self._post_recorded(record, origin, answer)
         return record
 
@@ -249,7 +275,7 @@ class UploadRun:
     async def _preview(self, origin: Origin) -> dict[str, Any]:
         """The first documents, in a collection of their own; nothing else changes."""
         answer, name = await self._describe(origin), preview_name(self.collection)
-        async with Loading(self.context.store, origin, answer, self.tally, self.job, self.options) as loading:
+        async with self._loading(origin, answer) as loading:
             await loading.parse()
             report = await loading.seal()
             await asyncio.to_thread(loading.writer.commit, name)

@@ -15,7 +15,7 @@ from hubkernel.jobs.render import timesofar
 from hubkernel.pipeline.merge import MergeOptions
 from hubkernel.pipeline.upload.archives import drop_unchecked
 from hubkernel.pipeline.upload.errors import NotReadyError, UploadError
-from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, UploadJob
+from hubkernel.pipeline.upload.models import Loaded, Prepared, Status, Unfinished, UploadJob
 from hubkernel.store import DocumentStore, StateStore, WriteReport
 
 MERGERS = ("upsert", "merge_struct")
@@ -136,6 +136,9 @@ class UploadState:
             bytes=made.bytes,
             uploaded_at=made.at,
             token=made.token,
+            made_of=record.made_of,
+            received=made.received,
+            duplicates=made.duplicates,
         )
         record.history = [*record.history, record.current][-HISTORY:]
         self._end(record, "success", made.at)
@@ -147,6 +150,27 @@ class UploadState:
         record.count = current.count if current else None
         self._end(record, "success", datetime.now(UTC))
         return record
+
+    def succeed_unchanged(self, record: UploadJob) -> UploadJob:
+        """What would come of it is in place already."""
+        current = record.current
+        assert current is not None
+        record.last_success = record.started_at
+        record.received, record.duplicates = current.received, current.duplicates
+        record.count = record.unchanged = current.count
+        record.added = record.changed = record.removed = 0
+        self._end(record, "success", datetime.now(UTC))
+        return record
+
+    def unfinished(self) -> Unfinished | None:
+        """What an upload that was interrupted has left."""
+        found = self.source().get("upload", {}).get("unfinished", {}).get(self._collection)
+        return Unfinished.model_validate(found) if found else None
+
+    def save_unfinished(self, what: Unfinished | None) -> None:
+        path = f"upload.unfinished.{self._collection}"
+        update = {"$unset": {path: ""}} if what is None else {"$set": {path: what.model_dump()}}
+        self._documents.update_one({"_id": self._source}, update)
 
     def note_release(self, release: str | None) -> None:
         """Of a source that has no dumper."""
@@ -265,3 +289,13 @@ def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
         MergeOptions.of(metadata.get("merger_kwargs"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UploadError(f"{where}: __metadata__.merger_kwargs: {error}") from None
+
+
+def unfinished_tokens(state: StateStore) -> set[str]:
+    """The writers that an interrupted upload may still go on with: not to be swept."""
+    found = [
+        Unfinished.model_validate(one)
+        for document in state["src_dump"].find({"upload.unfinished": {"$exists": True}})
+        for one in document["upload"]["unfinished"].values()
+    ]
+    return {one.token for one in found if not one.is_old()}

@@ -42,8 +42,10 @@ class MongoStore(DocumentStore):
     def join(self, token: str) -> MongoWriter:
         return MongoWriter(self._connection, self._catalog, token)
 
-    def resume(self, token: str, base: str | None = None) -> MongoWriter:
-        return MongoWriter.resumed(self._connection, self._catalog, token, base)
+    def resume(self, token: str, base: str | None = None, *, parts: Container[int] | None = None) -> MongoWriter:
+        writer = MongoWriter.resumed(self._connection, self._catalog, token, base)
+        writer.keep(parts)
+        return writer
 
     def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
         self._catalog.rename(old, new, replace=replace, archive=archive)

@@ -102,10 +102,15 @@ class MongoWriter(CollectionWriter):
                 raise StoreError(f"the writer {token!r} is at work: another process has it")
             writer._owns, writer._name, writer._base = True, base, entry
             writer._live()
-            for number, part in known["parts"].items():
-                if not part["closed"]:
-                    writer._forget(int(number))
         return writer
+
+    def keep(self, parts: Container[int] | None) -> None:
+        """Drop all parts but those that were closed, of these also what is not among ``parts``."""
+        with self._connection.translated():
+            state = self._connection.db[WRITERS].find_one({"_id": self.token}) or {}
+            for number, part in state.get("parts", {}).items():
+                if not part["closed"] or (parts is not None and int(number) not in parts):
+                    self._forget(int(number))
 
     def _forget(self, number: int) -> None:
         """Drop all that an unfinished part has written."""

@@ -11,12 +11,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from hubkernel.store.base import PartWriter
-from hubkernel.store.encode import MAX_BYTES, content_hash, encode_rows
+from hubkernel.store.encode import MAX_BYTES, Tally, content_hash, encode_rows
 from hubkernel.store.errors import DocumentTooLargeError, StoreError
 from hubkernel.store.sqlite.connection import attach, connect, translated
 
@@ -37,21 +37,6 @@ CREATE TABLE IF NOT EXISTS tally(
     closed INTEGER);
 """
 _Row = tuple[int, str, bytes, bytes]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a part holds, as far as sealing wants to know."""
-
-    part: int
-    documents: int = 0
-    bytes: int = 0
-    falls: int = 0
-    """How often an id was not greater than the one before it. None: the part is sorted and its ids are unique."""
-    first: str = ""
-    last: str = ""
-    closed: bool = False
-    """The part was closed in good order: it is complete."""
 
 
 def create(path: Path, max_pages: int, schema: str = _SCHEMA) -> sqlite3.Connection:
@@ -112,10 +97,10 @@ class SQLitePart(PartWriter):
         self.closed = False
 
     def write(self, documents: Iterable[Mapping[str, Any]]) -> int:
-        return self._append(encode_rows(documents, self._start()))
+        return self._append(encode_rows(documents, self._start(), self._tally))
 
     def write_encoded(self, rows: Iterable[tuple[str, bytes]]) -> int:
-        return self._append(_hashed(rows, self._start()))
+        return self._append(_hashed(rows, self._start(), self._tally))
 
     def flush(self) -> None:
         conn = self._conn
@@ -170,7 +155,7 @@ class SQLitePart(PartWriter):
         before = self._tally.documents
         conn = self._begin(closed=False)
         with self._writing():
-            conn.executemany(INSERT if self._base is None else INSERT_UNLESS_IN_BASE, self._counted(rows))
+            conn.executemany(INSERT if self._base is None else INSERT_UNLESS_IN_BASE, rows)
         return self._tally.documents - before
 
     def _begin(self, *, closed: bool) -> sqlite3.Connection:
@@ -193,30 +178,25 @@ class SQLitePart(PartWriter):
                 self.discard()
                 raise
 
-    def _counted(self, rows: Iterable[_Row]) -> Iterator[_Row]:
-        tally = self._tally
-        documents, size, falls, last = tally.documents, tally.bytes, tally.falls, tally.last
-        try:
-            for row in rows:
-                doc_id = row[1]
-                if doc_id <= last:
-                    falls += 1
-                last = doc_id
-                documents += 1
-                size += len(row[3])
-                if documents == 1:
-                    tally.first = doc_id
-                yield row
-        finally:
-            tally.documents, tally.bytes, tally.falls, tally.last = documents, size, falls, last
 
-
-def _hashed(rows: Iterable[tuple[str, bytes]], start: int) -> Iterator[_Row]:
-    for seq, (doc_id, data) in enumerate(rows, start):
-        if len(data) > MAX_BYTES:
-            raise DocumentTooLargeError(
-                f"document {doc_id!r} is {len(data):,} bytes as BSON; the limit is {MAX_BYTES:,}",
-                doc_id=doc_id,
-                position=seq - start,
-            )
-        yield seq, doc_id, content_hash(data), data
+def _hashed(rows: Iterable[tuple[str, bytes]], start: int, tally: Tally) -> Iterator[_Row]:
+    """As :func:`encode_rows`."""
+    new, seq = not tally.documents, start
+    try:
+        for doc_id, data in rows:
+            if len(data) > MAX_BYTES:
+                raise DocumentTooLargeError(
+                    f"document {doc_id!r} is {len(data):,} bytes as BSON; the limit is {MAX_BYTES:,}",
+                    doc_id=doc_id,
+                    position=seq - start,
+                )
+            if doc_id <= tally.last:
+                tally.falls += 1
+            elif new:
+                tally.first, new = doc_id, False
+            tally.last = doc_id
+            tally.bytes += len(data)
+            yield seq, doc_id, content_hash(data), data
+            seq += 1
+    finally:
+        tally.documents += seq - start

@@ -13,19 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from hubkernel.store.sqlite.part import SAME, UNLESS_IN_BASE
+from hubkernel.store.sqlite.part import SAME
 
 _FEW = 4
 """Copy the base if at most one document in so many was added, changed or removed."""
 _WEAR = 8
 """A file that is changed so often, or of which one document in so many has gone, is written anew, in order."""
 _CHUNK = 8 << 20
-
-ROWS_OF = f"""
-SELECT seq, CASE WHEN {SAME} THEN (SELECT document FROM base.documents old WHERE old.id = new.id) ELSE document END
-FROM main.documents new WHERE id = ? ORDER BY seq"""
-"""Row number and bytes of all documents of an id, in the order in which they were written."""
-REPLACE = f"UPDATE main.documents SET hash = ?3, document = {UNLESS_IN_BASE} WHERE seq = ?1"
 
 
 class Way(Enum):

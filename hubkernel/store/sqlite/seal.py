@@ -15,12 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from hubkernel.store.base import Duplicate, Fold, WriteReport
-from hubkernel.store.encode import content_hash, decode, encode
-from hubkernel.store.errors import DuplicateIdError, InvalidDocumentError
-from hubkernel.store.sqlite import rebase
+from hubkernel.store.encode import Tally
+from hubkernel.store.errors import DuplicateIdError
+from hubkernel.store.sqlite import merging, rebase
 from hubkernel.store.sqlite.connection import attach, connect_immutable
 from hubkernel.store.sqlite.files import Folder
-from hubkernel.store.sqlite.part import Tally, attach_base, create, read_tallies, sync
+from hubkernel.store.sqlite.part import CACHE_KIB, attach_base, create, read_tallies, sync
 
 Progress = Callable[[int, int], None]
 
@@ -42,6 +42,7 @@ class Sealing:
         self._base = folder.base(token)
         self._token = token
         self._path = folder.file(token)
+        self._fresh = self._path.with_suffix(".fresh")
         self._progress = progress
         self._stopped: BaseException | None = None
         self._done = self._total = 0
@@ -71,8 +72,13 @@ class Sealing:
             self._gather(conn, parts[1:])
             _index(conn)
             duplicates = self._settle(conn, policy, fold) if falls else 0
+        untidy = falls >= _RUNS or duplicates * _HOLES > received
+        if self._fresh.exists():
+            self._fresh.replace(self._path)
+            untidy = False
+        with closing(self._open(self._path)) as conn:
+            attach_base(conn, self._base)
             found = rebase.compare(conn) if self._compare else None
-            untidy = falls >= _RUNS or duplicates * _HOLES > received
             way = rebase.choose(conn, found, untidy=untidy, exists=self._base.exists())
         self._make(way)
         size = self._size() if duplicates else sum(tally.bytes for tally in tallies)
@@ -123,24 +129,30 @@ class Sealing:
         if duplicates and policy is Duplicate.ERROR:
             raise _duplicate_error(conn, duplicates)
         if duplicates and fold is not None and policy is Duplicate.MERGE:
-            self._merge(conn, fold)
+            self._merge(conn, fold, anew=duplicates * _HOLES > self._total)
         elif duplicates:
             keep = "max" if policy is Duplicate.LAST else "min"
             conn.execute(
                 "DELETE FROM main.documents WHERE seq IN (SELECT seq FROM twice JOIN documents USING (id)"
                 f" WHERE seq <> (SELECT {keep}(seq) FROM main.documents WHERE id = twice.id))"
             )
-        conn.execute("COMMIT")
+        if conn.in_transaction:
+            conn.execute("COMMIT")
         return int(duplicates)
 
-    def _merge(self, conn: sqlite3.Connection, fold: Fold) -> None:
-        for (doc_id,) in conn.execute("SELECT id FROM twice ORDER BY id"):
-            rows = conn.execute(rebase.ROWS_OF, (doc_id,)).fetchall()
-            merged_id, data = encode(fold([decode(data) for _, data in rows]))
-            if merged_id != doc_id:
-                raise InvalidDocumentError(f"merging {doc_id!r} gave the _id {merged_id!r}", doc_id=doc_id)
-            conn.execute(rebase.REPLACE, (rows[0][0], doc_id, content_hash(data), data))
-            conn.executemany("DELETE FROM main.documents WHERE seq=?", [(seq,) for seq, _ in rows[1:]])
+    def _merge(self, conn: sqlite3.Connection, fold: Fold, *, anew: bool) -> None:
+        if not anew:
+            merging.merge_in_place(conn, fold)
+            return
+        conn.execute("COMMIT")
+        self._open(self._fresh).close()
+        attach(conn, self._fresh, "fresh")
+        conn.execute(f"PRAGMA fresh.cache_size=-{CACHE_KIB}")
+        conn.execute("PRAGMA fresh.synchronous=OFF")
+        conn.execute("PRAGMA fresh.journal_mode=OFF")
+        conn.execute("BEGIN")
+        merging.merge_anew(conn, fold)
+        conn.execute("CREATE INDEX fresh.by_id ON documents(id, hash)")
 
     def _make(self, way: rebase.Way) -> None:
         """From the rows that were written to the file of the collection."""

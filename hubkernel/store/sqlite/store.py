@@ -46,8 +46,8 @@ class SQLiteStore(DocumentStore):
     def join(self, token: str) -> SQLiteWriter:
         return SQLiteWriter(self._folder, token)
 
-    def resume(self, token: str, base: str | None = None) -> SQLiteWriter:
-        return SQLiteWriter.resumed(self._folder, token, base)
+    def resume(self, token: str, base: str | None = None, *, parts: Container[int] | None = None) -> SQLiteWriter:
+        return SQLiteWriter.resumed(self._folder, token, base, parts)
 
     def rename(self, old: str, new: str, *, replace: bool = False, archive: str | None = None) -> None:
         if not new or archive == "":

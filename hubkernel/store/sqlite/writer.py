@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import replace
+
 from hubkernel.store.base import CollectionWriter, Duplicate, Fold, WriteReport
 from hubkernel.store.errors import StoreError
 from hubkernel.store.sqlite import index
@@ -26,7 +29,7 @@ class SQLiteWriter(CollectionWriter):
             raise StoreError(f"the writer {token!r} has ended: it was committed, aborted or swept")
 
     @classmethod
-    def resumed(cls, folder: Folder, token: str, base: str | None) -> SQLiteWriter:
+    def resumed(cls, folder: Folder, token: str, base: str | None, parts: Container[int] | None = None) -> SQLiteWriter:
         """The owner of what a dead one has written; see :meth:`DocumentStore.resume`."""
         claim = Claim(folder, token)
         try:
@@ -37,7 +40,8 @@ class SQLiteWriter(CollectionWriter):
                 raise StoreError(f"the writer {token!r} was being sealed: write it again")
             finished = writer.finished()
             for path in folder.parts(token):
-                if part_number(path) not in finished:
+                number = part_number(path)
+                if number not in finished or (parts is not None and number not in parts):
                     path.unlink()
         except BaseException:
             claim.release()
@@ -82,7 +86,10 @@ class SQLiteWriter(CollectionWriter):
             raise StoreError("seal comes once, after all parts are closed")
         path = self._folder.file(self.token)
         with translated(path):
-            self._report = Sealing(self._folder, self.token, progress, compare=self._name is not None).run(policy, fold)
+            sealing = Sealing(self._folder, self.token, progress, compare=self._name is not None)
+            report = sealing.run(policy, fold)
+        stays = self._base is not None and report.same
+        self._report = replace(report, token=self._base.token) if self._base and stays else report
         return self._report
 
     def commit(self, name: str, *, archive: str | None = None) -> None:

@@ -25,6 +25,7 @@ def again(
             part.write(documents[len(documents) * number // parts : len(documents) * (number + 1) // parts])
     report = writer.seal(policy, fold=join_values)
     writer.commit("genes", **commit)
+    assert store.token("genes") == report.token
     return report
 
 

@@ -20,8 +20,8 @@ def convert_at(
 ) -> Document:
     """Replace, in place, every value that is no object or list by ``fn`` of it, items of lists each by its own.
 
-    ``include_keys`` restricts it to the values at these dotted paths, ``exclude_keys`` leaves those out; a path names no
-    objects, nor what is below them. Returns ``d``.
+    ``include_keys`` restricts it to the values at these dotted paths, ``exclude_keys`` leaves those out; a path names
+    no objects, nor what is below them. Returns ``d``.
     """
     include = frozenset(include_keys) if include_keys else None
     _convert(d, fn, "", include, frozenset(exclude_keys or ()))

@@ -27,7 +27,7 @@ class APIDumper(BaseDumper):
         """Called in a worker, before :meth:`get_document`: the label of the release."""
         raise NotImplementedError
 
-    def create_todump_list(self, force: bool = False, **kwargs: Any) -> None:
+    def create_todump_list(self, force: bool = False) -> None:
         self.release = str(self.get_release())
         self.to_dump.append({"remote": "get_document()", "local": self.new_data_folder})
 

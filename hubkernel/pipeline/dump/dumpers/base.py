@@ -104,9 +104,9 @@ class BaseDumper:
 
     # ------------------------------------------------------------------------------------------ what a plugin overrides
 
-    def create_todump_list(self, force: bool = False, **kwargs: Any) -> Any:
-        """Called first, in a worker, with what ``dump(src, force, **kwargs)`` was given: set :attr:`release` and fill
-        :attr:`to_dump` with what is new; with ``force``, with everything. May be a coroutine.
+    def create_todump_list(self, force: bool = False) -> Any:
+        """Called first, in a worker: set :attr:`release`, and fill :attr:`to_dump` with what is new; with ``force``,
+        with everything. May be a coroutine. More parameters get what ``dump(src, name=value)`` was given.
         """
         raise NotImplementedError(f"{type(self).__name__} has no create_todump_list")
 

@@ -83,9 +83,7 @@ class ManualDumper(BaseDumper):
     ALWAYS = True
     COMPLETE_LIST = True
 
-    def create_todump_list(
-        self, force: bool = False, path: str = "", release: str | None = None, **kwargs: Any
-    ) -> None:
+    def create_todump_list(self, force: bool = False, path: str = "", release: str | None = None) -> None:
         """``path`` is absolute, or below the source's folder in the archive; "" is that folder itself. The release is
         called by the last part of the path unless ``release`` says otherwise.
         """
@@ -137,7 +135,7 @@ class DummyDumper(BaseDumper):
     ALWAYS = True
     COMPLETE_LIST = True
 
-    def create_todump_list(self, force: bool = False, **kwargs: Any) -> None:
+    def create_todump_list(self, force: bool = False) -> None:
         self.set_release()
         self.release = self.release or self.timestamp
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper, DumperException
 from hubkernel.pipeline.dump.fetch import shown
@@ -45,7 +44,7 @@ class LastModifiedBaseDumper(BaseDumper):
     def remote_is_better(self, remotefile: str, localfile: str) -> bool:
         return not self.unchanged(remotefile, localfile)
 
-    def create_todump_list(self, force: bool = False, **kwargs: Any) -> None:
+    def create_todump_list(self, force: bool = False) -> None:
         found = self._named([file for url in self._urls() for file in self.list_files(url)])
         self.set_release()
         for remote in found:

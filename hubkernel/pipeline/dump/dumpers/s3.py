@@ -173,7 +173,7 @@ def _listed(place: S3Place, entry: dict[str, Any]) -> RemoteFile:
 
 class _S3Object(Origin):
     def __init__(self, dumper: S3Dumper, url: str) -> None:
-        self.dumper, self.place = dumper, S3Place.of(url)
+        self.dumper, self.url, self.place = dumper, url, S3Place.of(url)
         self.where = {"Bucket": self.place.bucket, "Key": self.place.key}
         if version := self.place.options.get("versionId"):
             self.where["VersionId"] = version
@@ -184,11 +184,11 @@ class _S3Object(Origin):
         return self.dumper.client_for(self.place.options)
 
     def look(self) -> RemoteFile:
-        with explained(self.place.url):
+        with explained(self.url):
             self.head = self.client.head_object(**self.where)
         name, head = safe_name(self.place.key.rpartition("/")[2]), self.head
         found = {"size": head["ContentLength"], "etag": head["ETag"], "modified": head["LastModified"]}
-        return RemoteFile(url=self.place.url, name=name, **found)
+        return RemoteFile(url=self.url, name=name, **found)
 
     def checksum(self, remote: RemoteFile) -> tuple[str, str] | None:
         """The ETag, if it is the MD5 of the content: not for what was uploaded in parts or is encrypted by a key."""
@@ -199,7 +199,7 @@ class _S3Object(Origin):
     @contextmanager
     def read(self, remote: RemoteFile, start: int) -> Iterator[tuple[int, Iterable[bytes]]]:
         begin = {"Range": f"bytes={start}-"} if start else {}
-        with explained(self.place.url):
+        with explained(self.url):
             answer = self.client.get_object(**self.where, IfMatch=remote.etag, **begin)
         goes_on = answer.get("ContentRange", "").startswith(f"bytes {start}-")
         try:
@@ -209,17 +209,17 @@ class _S3Object(Origin):
 
     def _chunks(self, body: Any) -> Iterator[bytes]:
         while True:
-            with explained(self.place.url):
+            with explained(self.url):
                 chunk = body.read(_PIECE)
             if not chunk:
                 return
             yield chunk
 
     def etag(self) -> str:
-        return (self.dumper.described(self.place.url) or self.look()).etag.strip('"')  # type: ignore[union-attr]
+        return (self.dumper.described(self.url) or self.look()).etag.strip('"')  # type: ignore[union-attr]
 
     def version(self) -> str:
-        patiently(self.dumper.worker, self.look, Patience(self.place.url, self.dumper.policy))
+        patiently(self.dumper.worker, self.look, Patience(self.url, self.dumper.policy))
         found: str = self.head.get("VersionId", "")
         return "" if found == "null" else found
 
