@@ -58,6 +58,8 @@ class Item:
     name: str
     """Where it goes, relative to the release's folder."""
     described: RemoteFile | None = None
+    better: bool = False
+    """The dumper was asked, and says that the server's file is better than that of the last good release."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ def in_hub(step: Callable[..., T]) -> Callable[..., T]:
     """A step of a worker, which takes ``worker`` and ``work`` first, runs in the surroundings of its hub."""
 
     @functools.wraps(step)
-    def run(worker: Worker, work: Work, *args: Any) -> T:
+    def run(worker: Worker, work: Work, *args: Any, **kwargs: Any) -> T:
         with enter(work.hub) if work.hub else nullcontext():
-            return step(worker, work, *args)
+            return step(worker, work, *args, **kwargs)
 
     return run
 

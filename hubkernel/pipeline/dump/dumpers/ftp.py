@@ -130,7 +130,6 @@ class FTPDumper(BaseDumper):
                 client.prot_p()
             if self.CWD_DIR:
                 client.cwd(self.CWD_DIR)
-            client.voidcmd("TYPE I")
         except BaseException:
             client.close()
             raise
@@ -196,6 +195,7 @@ class _FTPFile(Origin):
     def look(self) -> RemoteFile:
         with self.dumper._explained(self.path):
             client = self.dumper._connected()
+            client.voidcmd("TYPE I")  # a plugin's nlst() left the other mode, which has no sizes and spoils files
             size, no_size = self._ask(client, "SIZE")
             date, no_date = self._ask(client, "MDTM")
             if no_size and no_date and no_size.startswith("550"):

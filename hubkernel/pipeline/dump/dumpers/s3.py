@@ -21,7 +21,7 @@ from hubkernel.pipeline.dump.transfer import Damaged, Origin, Patience, Retry, p
 
 _PIECE = 1 << 16
 """Bytes asked for at once: what of a piece came before a connection broke is lost."""
-_OPTIONS = ("endpoint_url", "region", "anonymous", "versionId")
+_OPTIONS = ("endpoint_url", "region", "anonymous", "release", "versionId")
 _RELEASES = ("modified", "etag", "version")
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
@@ -61,16 +61,20 @@ class S3Dumper(LastModifiedBaseDumper):
         return found
 
     def set_release(self) -> None:
-        if self.RELEASE_FROM not in _RELEASES:
-            raise DumperException(f"{type(self).__name__}: RELEASE_FROM is {self.RELEASE_FROM!r}, not of {_RELEASES}")
-        if self.RELEASE_FROM == "modified":
+        url = self._urls()[-1]
+        wanted = S3Place.of(url).options.get("release", self.RELEASE_FROM)
+        if wanted not in _RELEASES:
+            raise DumperException(
+                f"{self.src_name}: the release is {wanted!r}, but has to be of {', '.join(_RELEASES)}"
+            )
+        if wanted == "modified":
             return super().set_release()
-        last = self.list_files(self._urls()[-1])
-        kind = _S3Object.version if self.RELEASE_FROM == "version" else _S3Object.etag
+        last = self.list_files(url)
+        kind = _S3Object.version if wanted == "version" else _S3Object.etag
         labels = [kind(_S3Object(self, file.url)) for file in last]
         missing = [file.url for file, label in zip(last, labels, strict=True) if not label]
         if missing:
-            raise FetchError(f"{missing[0]}: has no {self.RELEASE_FROM}; is versioning on for the bucket?")
+            raise FetchError(f"{missing[0]}: has no {wanted}; is versioning on for the bucket?")
         self.release = labels[0] if len(labels) == 1 else hashlib.sha256(" ".join(labels).encode()).hexdigest()[:16]
 
     def describe(self, remotefile: str) -> RemoteFile:
@@ -84,7 +88,7 @@ class S3Dumper(LastModifiedBaseDumper):
 
     def client_for(self, options: dict[str, str]) -> Any:
         """The client for an url with options."""
-        own = {name: value for name, value in options.items() if name != "versionId"}
+        own = {name: value for name, value in options.items() if name not in ("release", "versionId")}
         if not own:
             return self.client
         special = self.__dict__.setdefault("_special", {})
