@@ -10,13 +10,15 @@ from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump import DumpManager
 from hubkernel.pipeline.plugins import Plugin, PluginManager, UnknownPluginError
 from hubkernel.pipeline.upload import UploadManager
+from hubkernel.pipeline.upload.state import COUNTED, LEFT_OUT
 from hubkernel.store import NoSuchCollectionError
 from hubkernel.store.base import Document
 
 DOWNLOAD = ("status", "time", "started_at", "last_success", "release", "data_folder")
 RESET = {"download": ("download", "last_good"), "upload": ("upload",), "inspect": ("inspect",)}
 """What is forgotten of ``src_dump``."""
-UPLOAD = (*DOWNLOAD, "count", "received", "duplicates")
+UPLOAD = (*DOWNLOAD, *COUNTED, *LEFT_OUT, "rolled_back")
+VALIDATE = ("status", "time", "started_at", "model_file", "checked", "invalid", "faults")
 
 
 class SourceManager:
@@ -111,6 +113,8 @@ class SourceManager:
         if collections:
             uploads = {sub: _upload(plugin, sub, jobs.get(sub) or {}, debug) for sub in collections}
             source["upload"] = {"sources": uploads}
+        if validated := document.get("validate", {}).get("jobs", {}):
+            source["validate"] = {"sources": {sub: _state(job, VALIDATE, debug) for sub, job in validated.items()}}
         source["data_plugin"] = self._plugin(name, plugin)
         if detailed:
             source.update(self._details(plugin, collections))
@@ -152,8 +156,12 @@ class SourceManager:
             "__metadata__": metas[0]
             if metas and alike
             else [{name: master.get("src_meta", {})} for name, master in found.items()],
-            "auto_validate": dict.fromkeys(collections, False),
+            "auto_validate": {name: _auto_validates(plugin, name) for name in collections},
         }
+
+
+def _auto_validates(plugin: Plugin | None, collection: str) -> bool:
+    return plugin is not None and collection in plugin.specs and plugin.specs[collection].auto_validate
 
 
 def _origin(plugin: Plugin | None, collection: str) -> str:

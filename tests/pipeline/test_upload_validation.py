@@ -83,6 +83,8 @@ def test_documents_are_checked_against_the_mapping_before_they_are_put_in_place(
     assert document is not None
     record = document["validate"]["jobs"]["s"]
     assert (record["status"], record["checked"], record["invalid"], record["model_file"]) == ("failed", 5, 3, None)
+    shown = hub.sources.get_source("s")["validate"]["sources"]["s"]
+    assert (shown["status"], shown["invalid"], shown["error"][:20]) == ("failed", 3, "s: 3 of 5 documents ")
     assert hub.upload("s")["s"]["count"] == 5
     with pytest.raises(InvalidDocumentsError, match="3 of 5"):
         run(hub.uploads.validate_src("s"))

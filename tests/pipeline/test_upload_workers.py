@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from hubkernel.jobs.manager import Job, JobManager
-from hubkernel.pipeline.upload import ParserError, UploadError
+from hubkernel.pipeline.upload import InvalidDocumentsError, ParserError, UploadError
 from hubkernel.store import open_state
 from tests.pipeline.hub_tools import GOOD, Hub
 from tests.pipeline.test_upload import PARALLEL, RAISES
@@ -97,6 +97,49 @@ def test_an_error_of_the_parser_comes_out_of_its_process_as_it_is(running: Runni
     assert (caught.value.file, caught.value.line) == (str(plugin.folder / "parser.py"), 8)
     assert caught.value.document == 1001
     assert str(caught.value).endswith("(while making document 1001). Nothing was stored.")
+
+
+A_CLASS = """
+import os, pathlib
+from hubkernel.pipeline.upload.uploaders import ParallelizedSourceUploader
+
+class Up(ParallelizedSourceUploader):
+    name = "s"
+    auto_validate = True
+
+    @classmethod
+    def get_mapping(cls):
+        return {"n": {"type": "long"}, "pid": {"type": "long"}}
+
+    def jobs(self):
+        return [(part,) for part in range(3)]
+
+    def load_data(self, part):
+        yield from ({"_id": f"{part}.{n}", "n": n, "pid": os.getpid()} for n in range(10))
+
+    def post_update_data(self, steps, force, batch_size, job_manager, **kwargs):
+        seen = self.collection.count_documents({}), os.getpid(), kwargs
+        pathlib.Path(self.data_folder, "seen").write_text(repr(seen))
+"""
+
+
+def test_a_class_is_found_asked_loaded_checked_and_called_in_processes(running: Running) -> None:
+    folder = running.hub.root / "plugins" / "s"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(A_CLASS)
+    running.hub.plugins.load(folder)
+    data = running.hub.release("s", "1")
+    assert running.call("upload", "s")["s"]["count"] == 30
+    seen = eval((data / "seen").read_text())
+    pids = {document["pid"] for document in running.hub.documents("s").values()} | {seen[1]}
+    assert seen[0] == 30 and seen[2] == {} and os.getpid() not in pids
+    (folder / "__init__.py").write_text(A_CLASS.replace('"n": n', '"n": "many"'))
+    running.hub.plugins.load(folder)
+    with pytest.raises(
+        InvalidDocumentsError, match=r"s: 30 of 30 documents do not fit the model:\n  n: Input should be"
+    ):
+        running.call("upload", "s")
+    assert len(running.hub.documents("s")) == 30 and running.hub.leftovers() == []
 
 
 BLOCKS = """

@@ -60,13 +60,19 @@ class Loading:
 
     async def __aenter__(self) -> Loading:
         # A writer with a base can only replace that; what is held or a preview has another name at first.
-        base = self.collection if self.options.limit is None and not self.validates else None
+        if self.options.limit is not None:
+            self._writer = await asyncio.to_thread(self.store.writer)
+            return self
+        base = None if self.validates else self.collection
         made_of = self.made_of if base is not None and self.described.rules.stores else None
         calls = min(len(self.described.calls or ()), MAX_PARTS)
         self._writer = await asyncio.to_thread(self.progress.open, made_of, calls, base)
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        if self.options.limit is not None:
+            await asyncio.shield(asyncio.to_thread(self.writer.abort))  # which does nothing once it is committed
+            return
         if kind is None:
             self.progress.end()
             return

@@ -195,9 +195,8 @@ class UploadState:
 
     def put_back(self, version: Loaded, now: datetime) -> None:
         """The store has an earlier version in place again."""
-        job = UploadJob.model_validate(
-            self.load() or {"status": "success", "step": self._collection, "started_at": now}
-        )
+        never = {"status": "success", "step": self._collection, "started_at": now}
+        job = UploadJob.model_validate({**never, **self.load()})
         job.rolled_back = {"at": now, "from": job.current.model_dump() if job.current else None}
         job.current, job.status, job.err, job.tb, job.going_back = version, "success", None, None, None
         job.release, job.data_folder, job.count = version.release, version.data_folder, version.count
