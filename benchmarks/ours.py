@@ -102,11 +102,7 @@ class Home:
         found = answer["result"][name]
         if {what: found[what] for what in expected} != expected:
             sys.exit(f"ours: upload({name!r}) says {found}, not {expected}")
-        if (held := self.count(name)) != found["count"]:
-            sys.exit(f"ours holds {held} documents of {name}, not {found['count']}")
-        return Run(documents, figures["wall"], figures["cpu"], figures["rss"])
-
-    def count(self, source: str) -> int:
-        """How many documents ``source`` holds, read back from the hub."""
-        found, _ = self.execute(f"sources({source!r})")
-        return int(found[0]["count"])
+        held, idle = self.execute(f"sources({name!r})")
+        if held[0]["count"] != found["count"]:
+            sys.exit(f"ours holds {held[0]['count']} documents of {name}, not {found['count']}")
+        return Run(documents, figures["wall"], figures["cpu"], figures["rss"], idle["cpu"])

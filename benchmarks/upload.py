@@ -14,8 +14,10 @@ again    the same release once more, the next one without and with changes (100,
 memory   100,000 and 2,000,000 lines: the largest process (one run)                         3 minutes
 ======== ================================================================================== ==========================
 
-All sides run one parser. Ours and the peer's command are whole processes with their start; the peer's hub is timed from
-the call on, which is in its favour. CPU seconds are the client's: a database server's are not counted.
+All sides run one parser. The table shows whole processes with their start, except for the wall time of the peer's hub,
+which is from the call on. Promises about CPU compare hubs from the call on: from ours the CPU of a command that does
+nothing is taken off, from the peer's hub what it spent before the call; its command is taken as a whole. CPU seconds
+are the client's: a database server's are not counted.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def jsonl(place: Place) -> tuple[list[Contender], list[Target]]:
         peer_command("peer: biothings-cli, SQLite", place, "big", LINES),
         peer_uploader("peer: its hub, mongod", place, "big", "BasicStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer", 3.0), Target("cpu", "ours", "limit", 0.7)]
+    return contenders, [Target("call", "ours", "peer", 3.0), Target("call", "ours", "limit", 0.7)]
 
 
 def merge(place: Place) -> tuple[list[Contender], list[Target]]:
@@ -153,7 +155,7 @@ def merge(place: Place) -> tuple[list[Contender], list[Target]]:
         peer_command("peer: biothings-cli, SQLite", place, "dup_short", SHORT, "merge"),
         peer_uploader("peer: its hub's MergerStorage, mongod", place, "dup", "MergerStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer: biothings", 10.0), Target("cpu", "ours", "peer: its hub", 4.0)]
+    return contenders, [Target("call", "ours", "peer: biothings", 10.0), Target("call", "ours", "peer: its hub", 4.0)]
 
 
 def ignore(place: Place) -> tuple[list[Contender], list[Target]]:
@@ -164,7 +166,7 @@ def ignore(place: Place) -> tuple[list[Contender], list[Target]]:
         ),
         peer_uploader("peer: its hub's IgnoreDuplicatedStorage, mongod", place, "dup", "IgnoreDuplicatedStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer", 3.0)]
+    return contenders, [Target("call", "ours", "peer", 3.0)]
 
 
 def workers(place: Place) -> tuple[list[Contender], list[Target]]:

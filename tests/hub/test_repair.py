@@ -40,7 +40,6 @@ writer.SQLiteWriter.commit = dies
 if prefix == "colors":
     parser = HubHome.find(home).plugins / "colors" / "parser.py"
     parser.write_text(parser.read_text().replace('"label"', '"name"', 1))
-    run("reload")
     run("upload", "colors")
 server.launch("create_build_conf", "things", "thing", ["colors"], roots=["colors"])
 run("merge", "things")
