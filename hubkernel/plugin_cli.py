@@ -150,12 +150,16 @@ def _hub(home: HubHome | None) -> Iterator[HubAPI]:
 
 def run_export(options: argparse.Namespace, home: HubHome) -> int:
     """``hubkernel plugin export``."""
-    from hubkernel.pipeline.plugins import load_plugin
+    from hubkernel.pipeline.plugins import PluginError, load_plugin
     from hubkernel.pipeline.plugins.export import export_plugin
 
-    parts = export_plugin(load_plugin(Path(options.folder)), Path(options.target), purge=options.purge)
+    try:
+        parts = export_plugin(load_plugin(Path(options.folder)), Path(options.target), purge=options.purge)
+    except PluginError as error:
+        print(f"hubkernel: {error}", file=sys.stderr)
+        return FAILED
     for part, about in parts.items():
-        print(f"{part}: {about['file'] or about['message']}")
+        print(f"{part}: {' '.join(filter(None, (about['file'], about['message'])))}")
     return 0
 
 

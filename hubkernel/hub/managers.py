@@ -103,7 +103,9 @@ def adjust(plugin: Plugin, overrides: Mapping[str, Any]) -> None:
 def make_dump_manager(server: HubServer) -> Any:
     from hubkernel.pipeline.dump import DumpManager
 
-    return DumpManager(server.context, server.plugins, **server.mixargs("dump", {"logins": server.config.logins}))
+    config = server.config
+    given = {"logins": config.logins, "docker_config": config.docker_config, "docker_host": config.docker_host}
+    return DumpManager(server.context, server.plugins, **server.mixargs("dump", given))
 
 
 def make_upload_manager(server: HubServer) -> Any:

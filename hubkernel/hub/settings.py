@@ -161,6 +161,16 @@ class Settings(BaseModel):
         "Host name of private sources -> where the login for it is: `env:NAME`, `file:path` or "
         "`keyring:service/user`. What stands there is `user:password`, or the whole value of an Authorization header.",
     )
+    docker_config: dict[str, dict[str, str | None]] = _setting(
+        dict,
+        "Security",
+        "Connection of docker:// urls -> its `client_url`, and for https `tls_cert_path`, `tls_key_path`, "
+        "`tls_ca_path`.",
+        old="DOCKER_CONFIG",
+    )
+    docker_host: str | None = _setting(
+        None, "Security", "Connection for all docker:// urls, instead of the one they name.", old="DOCKER_HOST"
+    )
     audit_max_bytes: int = _setting(
         10_000_000, "Security", "Size from which on the audit log begins a new file; nine older ones are kept.", ge=1000
     )

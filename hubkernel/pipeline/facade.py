@@ -256,7 +256,8 @@ class CollectionView:
 
     def create_indexes(self, indexes: Iterable[Any], **options: Any) -> list[str]:
         """``pymongo.IndexModel`` objects."""
-        return [self.create_index(list(index.document["key"].items())) for index in indexes]
+        described = [index.document for index in indexes]
+        return [self.create_index(list(each["key"].items()), name=each["name"]) for each in described]
 
     def __getattr__(self, name: str) -> CollectionView:
         if name.startswith("_"):

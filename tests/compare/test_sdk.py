@@ -6,7 +6,6 @@ import functools
 import http.server
 import threading
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,6 @@ BY_HUB = [
 PLUGINS = [*BY_COMMAND, *BY_HUB]
 REFUSED = {"clashes_error"}
 """Their data are faulty: both sides have to refuse them and to show nothing of them."""
-
-WAITING = {
-    "drugs_tsv",
-    "articles_xml",
-    "pairs_merge",
-    "labels_class",
-    "archive_class",
-    "merged_class",
-    "rootkeys_class",
-}
-"""They import the SDK's names, which this hub does not have yet."""
 
 pytestmark = [
     pytest.mark.service,
@@ -93,8 +81,6 @@ def ours(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 def test_the_documents_are_those_of_the_sdk(
     name: str, theirs: Callable[[str], Outcome], ours: Callable[[str], Outcome]
 ) -> None:
-    if name in WAITING and find_spec("hubkernel.compat.biothings").submodule_search_locations is None:  # type: ignore[union-attr]
-        pytest.skip("the SDK's names are not there yet")
     expected, found = theirs(name), ours(name)
     if name in REFUSED:
         assert expected.errors and not expected.collections

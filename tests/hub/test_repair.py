@@ -40,6 +40,7 @@ writer.SQLiteWriter.commit = dies
 if prefix == "colors":
     parser = HubHome.find(home).plugins / "colors" / "parser.py"
     parser.write_text(parser.read_text().replace('"label"', '"name"', 1))
+    server.launch("reload")
     run("upload", "colors")
 server.launch("create_build_conf", "things", "thing", ["colors"], roots=["colors"])
 run("merge", "things")

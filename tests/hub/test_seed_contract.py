@@ -240,7 +240,7 @@ OURS = {
     *words("cancel count search document documents load_plugin reload run"),
     *words("create_token rotate_token list_tokens revoke_token add_key list_keys revoke_key audit"),
     *words("schedules pause_schedule resume_schedule run_schedule remove_schedule triggers graph job_log"),
-    *words("check_upgrade notify upload_versions upload_rollback"),
+    *words("check_upgrade notify upload_versions upload_rollback plugin_cell"),
 }
 OURS_HIDDEN = {"run_code"}
 

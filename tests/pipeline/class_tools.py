@@ -38,3 +38,18 @@ def of_classes(hub: Hub, source: str, code: str, *names: str, **spec: Any) -> Cl
     hub.plugins.plugins[source] = plugin  # type: ignore[assignment]
     hub.release(source, "1")
     return plugin
+
+
+class Lookup:
+    """A key lookup as hubs have: a decorator of parsers."""
+
+    def __init__(self, prefix: str, skip_on_failure: bool = False) -> None:
+        self.prefix, self.skip = prefix, skip_on_failure
+
+    def __call__(self, parser: Any) -> Any:
+        def looked_up(*args: Any) -> Any:
+            for document in parser(*args):
+                if not self.skip or document["_id"].isdigit():
+                    yield {**document, "_id": self.prefix + document["_id"]}
+
+        return looked_up

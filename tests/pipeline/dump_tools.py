@@ -233,7 +233,7 @@ class Bench:
 
 
 @contextmanager
-def bench_in(root: Path) -> Iterator[Bench]:
-    bench = Bench(root)
+def bench_in(root: Path, **dump_args: Any) -> Iterator[Bench]:
+    bench = Bench(root, **dump_args)
     yield bench
     bench.close()

@@ -263,7 +263,7 @@ def test_a_source_that_is_uploaded_during_the_build_is_noticed(two: Hub, monkeyp
     merge_range = steps.merge_range
 
     def slow(*args: Any) -> Any:
-        two.source("s2", [*S2, {"_id": "more"}])
+        two.source("s2", [*S2, {"_id": "new"}])
         return merge_range(*args)
 
     monkeypatch.setattr(steps, "merge_range", slow)

@@ -305,6 +305,8 @@ def test_dataload_c41_data_put_in_place_by_hand(bench: Bench, tmp_path: Path) ->
     assert bench.dump("src", path=str(elsewhere), release="v2") == "v2"
     (elsewhere / "b.txt").write_text("edited later")
     assert bench.files("src") == {"b.txt": b"b"}
+    (folder.parent / "loose.txt").write_text("x")
+    assert bench.dump("src") == "src" and bench.files("src") == {"loose.txt": b"x"}
     assert bench.dump("src", skip_manual=True) == "Manual" and asyncio.run(bench.manager.dump_all()) == {}
 
 
@@ -687,3 +689,53 @@ class Mine(Base):
 """
     bench.classes("src", code)
     assert bench.dump("src") == "Tue, 14 Nov 2023" and bench.files("src") == {"a.txt": b"a"}
+
+
+def test_what_the_dumper_calls_better_is_downloaded(bench: Bench, web: Web) -> None:
+    """Even if the server gives it the same date; after a failure what is the same is taken over."""
+    web["/a"] = Resource(b"a")
+    code = """
+class Mine(LastModifiedHTTPDumper):
+    SRC_URLS = [{url!r}]
+
+    def remote_is_better(self, remotefile, localfile):
+        return True
+"""
+    bench.classes("src", code.format(url=web.url("/a")))
+    bench.dump("src")
+    web["/a"] = Resource(b"b")
+    assert bench.dump("src").startswith("2023-11-14-") and bench.files("src") == {"a": b"b"}
+    bench.state["src_dump"].update_one({"_id": "src"}, {"$set": {"download.status": "failed"}})
+    web.requests.clear()
+    bench.dump("src")
+    assert web.gets() == [] and bench.doc("src")["download"]["status"] == "success"
+
+
+def test_what_was_unpacked_and_then_changed(bench: Bench, data: Path) -> None:
+    for name in ("a", "b"):
+        (data / name).unlink()
+        (data / f"{name}.gz").write_bytes(gzip.compress(name.encode()))
+    adds = """
+    UNCOMPRESS = True
+
+    def post_dump(self, *args, **kwargs):
+        with Path(self.new_data_folder, "a").open("a") as file:
+            file.write("{word}")
+"""
+    copied(bench, data, adds.format(word="1"))
+    bench.dump("src")
+    first = bench.folder("src")
+    assert bench.files("src")["a"] == b"a1"
+    (data / "b.gz").write_bytes(gzip.compress(b"B"))
+    tell(data, "2")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a1", b"B")
+    copied(bench, data, adds.format(word="2"))
+    bench.dump("src", steps="post")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a12", b"B")
+    copied(bench, data, "    UNCOMPRESS = True\n")
+    (data / "b.gz").write_bytes(gzip.compress(b"C"))
+    tell(data, "3")
+    bench.dump("src")
+    assert (bench.files("src")["a"], bench.files("src")["b"]) == (b"a", b"C")
+    assert (first / "a").read_bytes() == b"a1"

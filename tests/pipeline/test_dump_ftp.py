@@ -73,6 +73,24 @@ def test_plugins_talk_to_the_server_themselves(dumper: FTPDumper, ftp: Ftp) -> N
     ftp["pub/b.tsv"] = b"b"
     assert sorted(dumper.client.nlst()) == ["a.tsv", "b.tsv"]
     assert dumper.client.sendcmd("MDTM a.tsv") == "213 20231114221320"
+    assert dumper.describe("a.tsv").size == len(BODY)  # though nlst() has left the connection in text mode
+
+
+def test_example_of_the_guide(ftp: Ftp, tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "plugin-authors" / "protocols.md"
+    names: dict[str, Any] = {}
+    exec(guide.read_text("utf-8").split("```python\n")[1].split("```")[0], names)
+    ftp["pub/2023.tsv.gz"], ftp["pub/2024.tsv.gz"] = b"old", b"\r\n\n"
+    with of_server(ftp, tmp_path, names["Dumper"]) as dumper:
+        dumper.FTP_HOST, dumper.CWD_DIR = ftp.address, "pub"
+        dumper.create_todump_list()
+        assert dumper.release == "2024"
+        (entry,) = dumper.to_dump
+        dumper.download(entry["remote"], entry["local"])
+        assert Path(dumper.new_data_folder, "2024.tsv.gz").read_bytes() == b"\r\n\n"
+        dumper.surroundings.current_folder, dumper.to_dump = dumper.new_data_folder, []
+        dumper.create_todump_list()
+        assert dumper.to_dump == []
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,10 @@ def test_manifest_from_list_to_release(bucket: Bucket, tmp_path: Path) -> None:
 
 def test_release_is_the_etag(bucket: Bucket, tmp_path: Path) -> None:
     bucket["a"] = b"a"
-    with bucket.dumper(tmp_path, "a", RELEASE_FROM="etag") as dumper:
-        dumper.set_release()
-        assert dumper.release == "0cc175b9c0f1b6a831c399e269772661"
+    for url, attributes in (("a", {"RELEASE_FROM": "etag"}), ("a?release=etag", {})):
+        with bucket.dumper(tmp_path, url, **attributes) as dumper:
+            dumper.set_release()
+            assert dumper.release == "0cc175b9c0f1b6a831c399e269772661"
 
 
 def test_release_is_the_version(bucket: Bucket, tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_release_is_the_version(bucket: Bucket, tmp_path: Path) -> None:
 
 
 def test_release_of_nothing_known(bucket: Bucket, tmp_path: Path) -> None:
-    said = "RELEASE_FROM is 'weather'"
+    said = "^src: the release is 'weather', but has to be of modified, etag, version$"
     with bucket.dumper(tmp_path, "a", RELEASE_FROM="weather") as dumper, pytest.raises(DumperException, match=said):
         dumper.set_release()
 
@@ -231,6 +232,24 @@ def test_file_that_changes_meanwhile_is_downloaded_anew(bucket: Bucket, tmp_path
     bucket.faulty.faults = [bucket.faulty.cut(100_000), bucket.faulty.first(change)]
     with bucket.dumper(tmp_path, "a") as dumper:
         assert dump(dumper) == {"a": new}
+
+
+def test_silent_server_is_left_and_asked_again(bucket: Bucket, tmp_path: Path) -> None:
+    bucket["a"] = BODY
+    done = threading.Event()
+
+    def silent(environ: Any, start: Any) -> Iterable[bytes]:
+        content = b"".join(bucket.faulty.app(environ, start))
+        yield content[:100_000]
+        done.wait(60)
+
+    bucket.faulty.faults = [silent]
+    with bucket.dumper(tmp_path, "a") as dumper:
+        assert dumper.surroundings
+        dumper.surroundings.policy = Policy(attempts=50, backoff=0.0, timeout=0.5)
+        assert dump(dumper) == {"a": BODY}
+    done.set()
+    assert bucket.faulty.ranges[0] is None and len(bucket.faulty.ranges) >= 2
 
 
 def test_damaged_content_is_noticed(bucket: Bucket, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import textwrap
 import zipfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,6 @@ from tests.pipeline.dump_tools import Bench, Web, web_server
 from tests.pipeline.hub_tools import Hub
 
 Files = dict[str, str]
-needs_names = pytest.mark.skipif(
-    find_spec("hubkernel.compat.biothings").submodule_search_locations is None,  # type: ignore[union-attr]
-    reason="the SDK's names are not there yet",
-)
 TSV = "id\tname\ttaxid\nA1\talpha\t9606\nA2\t-\tNA\n"
 
 
@@ -238,12 +233,10 @@ DUMPER = """
 """
 
 
-@needs_names
 def test_the_helpers_of_the_sdk(hub: Hub) -> None:
     assert uploaded(hub, "helped", {"parser.py": HELPERS, "manifest.json": manifest()}) == HELPED
 
 
-@needs_names
 def test_a_package_of_classes_that_imports_config(hub: Hub) -> None:
     upload = """
         import biothings.hub.dataload.uploader as uploader
@@ -276,7 +269,39 @@ def test_a_package_of_classes_that_imports_config(hub: Hub) -> None:
     assert (master["src_meta"]["license"], master["name"]) == ("CC0", "classic_rows")
 
 
-@needs_names
+def test_code_that_was_exported_from_a_manifest(hub: Hub) -> None:
+    upload = """
+        import biothings, config
+        biothings.config_for_app(config)
+
+        import biothings.hub.dataload.uploader
+
+        # when code is exported, import becomes relative
+        try:
+            from Exported.parser import load_data as parser_func
+        except ImportError:
+            from .parser import load_data as parser_func
+
+        class ExportedUploader(biothings.hub.dataload.uploader.BaseSourceUploader):
+            name = "exported"
+            __metadata__ = {"src_meta": {"license": "CC0"}}
+            idconverter = None
+            storage_class = biothings.utils.storage.IgnoreDuplicatedStorage
+
+            def load_data(self, data_folder):
+                self.logger.info("Load data from directory: '%s'" % data_folder)
+                return parser_func(data_folder)
+    """
+    parser = """
+        def load_data(data_folder):
+            for number in range(4):
+                yield {"_id": str(number % 2), "number": number}
+    """
+    init = "from .upload import ExportedUploader\n"
+    found = uploaded(hub, "exported", {"__init__.py": init, "upload.py": upload, "parser.py": parser})
+    assert found == {"0": {"number": 0}, "1": {"number": 1}}
+
+
 def test_a_dumper_that_compares_its_release_with_the_last_one_and_unzips(bench: Bench, web: Web) -> None:
     dump = f"""
         import os

@@ -306,9 +306,16 @@ def test_dataload_c24_name_and_class(tmp_path: Path) -> None:
         load_plugin(make(tmp_path / "q", {**manifest, "dumper": {"class": "own.Up"}}, own=code))
 
 
-def test_dataload_c62_keylookup(tmp_path: Path) -> None:
-    (fault,) = faults(make(tmp_path / "p", changed(uploader={"keylookup": {"input_types": []}})))
-    assert "no key lookup" in fault
+def test_dataload_c62_keylookup(manager: PluginManager) -> None:
+    folder = make(manager.context.plugins / "p", changed(uploader={"keylookup": {"input_types": []}}))
+    with pytest.raises(PluginError, match="p: keylookup: this hub has no key lookup: give it one"):
+        manager.load(folder)
+    manager.load_all()
+    assert "no key lookup" in manager.broken["p"] and not manager.plugins
+    with pytest.raises(ValueError, match="keylookup is 7: it takes a class, or 'module:Class'"):
+        PluginManager(manager.context, keylookup=7)
+    again = PluginManager(manager.context, keylookup=Path)
+    assert again.load(folder).name == "p" and again.keylookup == f"{Path.__module__}:Path"
 
 
 def test_missing_parser_file_and_function(tmp_path: Path) -> None:

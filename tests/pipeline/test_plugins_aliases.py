@@ -12,6 +12,7 @@ import pytest
 
 from hubkernel.executors.process import ProcessExecutor
 from hubkernel.pipeline.plugins import PluginCodeError, load_function
+from hubkernel.pipeline.plugins.discovery import Discovery, Request
 from hubkernel.pipeline.surroundings import Surroundings
 from tests.pipeline.alias_works import call, name_of
 
@@ -145,3 +146,36 @@ def test_in_a_worker_all_that_a_plugin_pulls_in_gets_ours(
         executor.close(force=True)
     assert real().REAL
     del sys.modules["biothings"]
+
+
+def test_classes_are_found_with_the_settings_of_the_hub(write: Write, tmp_path: Path) -> None:
+    """In the process that looks at them; what was kept of other settings does not count."""
+    folder = write("", __init__="from .classes import Down, Up\n", classes=CLASSES)
+    (folder / "parser.py").unlink()
+    for colour in ("red", "blue"):
+        here = Surroundings("sqlite:///s", "sqlite:///t", "/arch", "/logs", {"COLOUR": colour})
+        look = Discovery(tmp_path / "kept.json", surroundings=lambda here=here: here).look
+        (classes,) = look([Request(str(folder))]).values()
+        assert not classes.problems
+        (dumper,) = classes.dumpers
+        assert (dumper.source, dumper.folder, dumper.schedule) == ("up", "up", "0 12 * * *")
+        assert [(found.name, found.metadata) for found in classes.uploaders] == [("up", {"c": colour})]
+
+
+CLASSES = """
+import os
+import biothings, config
+biothings.config_for_app(config)
+from config import DATA_ARCHIVE_ROOT
+from biothings.hub.dataload.dumper import LastModifiedHTTPDumper
+from biothings.hub.dataload.uploader import MergerSourceUploader
+
+class Down(LastModifiedHTTPDumper):
+    SRC_NAME = "up"
+    SRC_ROOT_FOLDER = os.path.join(DATA_ARCHIVE_ROOT, SRC_NAME)
+    SCHEDULE = "0 12 * * *"
+
+class Up(MergerSourceUploader):
+    name = "up"
+    __metadata__ = {"src_meta": {"c": config.COLOUR}}
+"""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -122,6 +123,38 @@ def test_dataload_c50_c51_c53_what_each_storage_makes_of_duplicates(
     result = hub.upload("s", batch_size=1)["s"]
     assert (result["count"], result["received"], result["duplicates"]) == numbers
     assert hub.documents("s") == {"1": first, "2": {"a": "y"}}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("storage", ["Ignore", "NoBatchIgnore", "Upsert", "Merger", "RootKeyMerger"])
+def test_dataload_c50_c51_w_s3_w_s5_both_backends_give_the_same_whatever_the_batch_and_the_parts(
+    hub: Hub, storage: str, mongod_url: str, tmp_path: Path
+) -> None:
+    storage = f"{storage}DuplicatedStorage" if storage.endswith("Ignore") else f"{storage}Storage"
+    code = f"""
+class Up(ParallelizedSourceUploader):
+    storage_class = storages.{storage}
+    def jobs(self):
+        return [(part,) for part in range(4)]
+    def load_data(self, part):
+        for number in range(300):
+            yield {{"_id": str(number % 100), "n": number, "p": part, "o": {{"p": part}}}}
+"""
+    base, _, query = mongod_url.partition("?")
+    other = Hub(tmp_path / "other", store=f"{base.rstrip('/')}/storages_{uuid4().hex[:8]}?{query}")
+    found = []
+    try:
+        for one, batch_size in ((hub, 10_000), (hub, 7), (other, 10_000), (other, 7)):
+            of_classes(one, "s", code)
+            result = one.upload("s", batch_size=batch_size)["s"]
+            assert (result["count"], result["received"], result["duplicates"]) == (100, 1200, 1100)
+            found.append(one.documents("s"))
+    finally:
+        other.close()
+    assert found[0] == found[1] == found[2] == found[3]
+    first, last = {"n": 7, "p": 0, "o": {"p": 0}}, {"n": 207, "p": 3, "o": {"p": 3}}
+    assert "Ignore" not in storage or found[0]["7"] == first
+    assert "Upsert" not in storage or found[0]["7"] == last
 
 
 @pytest.mark.parametrize(
@@ -456,3 +489,18 @@ def test_update_source_meta_asks_a_class_too(hub: Hub) -> None:
     of_classes(hub, "s", NO_DATA.format(base="BaseSourceUploader").replace("CC0", "MIT") + ONE)
     (change,) = run(hub.uploads.update_source_meta("s"))
     assert change["new"]["src_meta"] == {"license": "MIT"}
+
+
+def test_dataload_c62_a_key_lookup_stands_around_the_parser_and_its_arguments(hub: Hub) -> None:
+    hub.plugins.keylookup = "tests.pipeline.class_tools:Lookup"
+    code = "def load(folder, extra):\n    return [{'_id': one} for one in ('1', 'x', extra)]\n"
+    asked = {"keylookup": {"prefix": "g", "skip_on_failure": True}, "parser_kwargs": {"extra": "3"}}
+    hub.plugin("s", code, uploader=asked)
+    assert hub.upload("s")["s"]["count"] == 2
+    assert set(hub.documents("s")) == {"g1", "g3"}
+    hub.plugin("s", code, uploader={**asked, "keylookup": {"prefixes": "g"}})
+    with pytest.raises(ParserError, match=r"TypeError: .*unexpected keyword argument 'prefixes'"):
+        hub.upload("s")
+    hub.plugins.keylookup = "tests.pipeline.class_tools:Nothing"
+    with pytest.raises(ParserError, match=r"the hub's key lookup tests\S+:Nothing cannot be imported"):
+        hub.upload("s")

@@ -80,7 +80,7 @@ def test_dataload_c64_a_crash_while_going_back_leaves_one_or_the_other(
         count(hub, number, release)
         hub.upload("s")
 
-    def dies(*args: Any) -> None:
+    def dies(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
@@ -92,6 +92,13 @@ def test_dataload_c64_a_crash_while_going_back_leaves_one_or_the_other(
     assert recovered == ["collection s: release a was put back"]
     assert (hub.job("s")["current"]["release"], hub.job("s")["count"]) == ("a", 3)
     assert upload_state.recover(hub.context.state, hub.context.store, lambda pid: False) == []
+    with monkeypatch.context() as killed:
+        killed.setattr(type(hub.context.store), "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            hub.uploads._versions(hub.plugins["s"], "s").back()
+    recovered = upload_state.recover(hub.context.state, hub.context.store, lambda pid: False)
+    assert recovered == ["collection s: release b was not put back"]
+    assert hub.job("s")["current"]["release"] == "a" and hub.job("s")["going_back"] is None
 
 
 def test_there_may_be_nothing_to_go_back_to(hub: Hub) -> None:
@@ -115,6 +122,27 @@ def test_an_archive_that_nobody_remembers_can_be_put_back_too(hub: Hub) -> None:
     assert [(one["release"], one["count"]) for one in listed(hub)] == [(None, 4), (None, 3)]
     assert back(hub)["s"]["count"] == 3
     assert hub.job("s")["current"]["count"] == 3
+
+
+def test_several_collections_go_back_together_or_not_at_all(hub: Hub) -> None:
+    def load(*numbers: int) -> None:
+        ups = [{"name": name, "parser": f"parser:{name}", "on_duplicates": "error"} for name in "ab"]
+        code = "".join(
+            f"def {name}(folder):\n    yield {{'_id': '1', 'n': {n}}}\n" for name, n in zip("ab", numbers, strict=True)
+        )
+        hub.plugin("two", code, uploaders=ups)
+        hub.upload("two")
+
+    load(1, 1)
+    load(2, 1)
+    with pytest.raises(NoSuchVersionError, match="b has no earlier version"):
+        back(hub, src="two")
+    assert hub.documents("a") == {"1": {"n": 2}}
+    load(2, 2)
+    assert set(back(hub, src="two")) == {"a", "b"}
+    assert (hub.documents("a"), hub.documents("b")) == ({"1": {"n": 1}}, {"1": {"n": 1}})
+    with pytest.raises(UploadError, match=r"two has several collections: name one, as in two.a"):
+        back(hub, "a_archive_20240101_00000000", src="two")
 
 
 def test_nobody_goes_back_during_an_upload(hub: Hub) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ class Draft:
     changed: list[str] = field(default_factory=list)
     """Files that are no longer as they were downloaded."""
     to_delete: list[str] = field(default_factory=list)
+    unpack: bool = True
+    """False: archives have been unpacked before."""
 
 
 @in_hub
@@ -40,12 +42,16 @@ def complete(worker: Worker, work: Work, draft: Draft) -> Release:
     dumper = build(worker, work, draft.state)
     folder = Path(dumper.new_data_folder)
     folder.mkdir(parents=True, exist_ok=True)
-    taken = _take_over(worker, work, draft, folder, careful=not is_own_post_dump(type(dumper)))
-    release = draft.release
+    release, careful = draft.release, not is_own_post_dump(type(dumper))
+    if careful and draft.unpack:
+        for file in release.files:
+            file.members = []  # what was made of them is made again
+    taken = _take_over(worker, work, draft, folder, careful)
     with full_disk_explained(folder):
-        _unpack_all(worker, release, folder)
+        if draft.unpack:
+            _unpack_all(worker, release, folder)
         _post_dump(work, dumper, draft)
-    _describe(worker, draft, folder, taken)
+    _describe(worker, draft, folder)
     _link_again(work, folder, taken)
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -96,7 +102,8 @@ def _post_dump(work: Work, dumper: BaseDumper, draft: Draft) -> None:
     folder = Path(dumper.new_data_folder)
     dumper.to_dump = [{"remote": file.url, "local": str(folder / file.name)} for file in draft.release.files]
     dumper.to_delete = [*dumper.to_delete, *draft.to_delete]
-    before = {file.name: stamp(folder / file.name) for file in draft.release.files}
+    names = [name for file in draft.release.files for name in (file.name, *file.members)]
+    before = {name: stamp(folder / name) for name in names}
     extra = {"job_manager": None} if takes(dumper.post_dump, "job_manager") else {}
     try:
         call(work, "post_dump", dumper.post_dump, **extra)
@@ -105,14 +112,15 @@ def _post_dump(work: Work, dumper: BaseDumper, draft: Draft) -> None:
     draft.changed.extend(name for name, was in before.items() if stamp(folder / name) != was)
 
 
-def _describe(worker: Worker, draft: Draft, folder: Path, taken: Iterable[str]) -> None:
+def _describe(worker: Worker, draft: Draft, folder: Path) -> None:
     """What the folder holds now: downloads as they were, what was unpacked from them, and what else there is."""
     release, there = draft.release, files_in(folder)
     changed = set(draft.changed)
     release.removed += [file for file in release.files if file.name in changed]
     release.files = [file for file in release.files if file.name not in changed]
     for file in release.files:
-        file.members = [name for name in file.members if (folder / name).is_file()]
+        file.whole = file.whole and not changed.intersection(file.members)
+        file.members = [name for name in file.members if name not in changed]
     known = {name for file in release.files for name in (file.name, *file.members)}
     release.made = []
     for name in there:

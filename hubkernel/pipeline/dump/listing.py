@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,14 @@ def list_files(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any
     """Let the dumper say what there is to download. Raises :class:`DumpError`."""
     set_aside(work.staging)
     dumper = build(worker, work)
-    refused: dict[str, str] = {}
-    dumper.remote_is_better = _recording(dumper.remote_is_better, refused)  # type: ignore[method-assign, assignment]
+    answers: dict[str, tuple[str, bool]] = {}
+    dumper.remote_is_better = _recording(dumper.remote_is_better, answers)  # type: ignore[method-assign, assignment]
     check_keywords(work, dumper.create_todump_list, kwargs)
     try:
         call(work, "create_todump_list", dumper.create_todump_list, force=force, **kwargs)
     finally:
         dumper.unprepare()
-    return _listing(work, dumper, refused)
+    return _listing(work, dumper, answers)
 
 
 def check(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any]) -> Listing:
@@ -38,28 +38,25 @@ def check(worker: Worker, work: Work, force: bool, kwargs: Mapping[str, Any]) ->
         shutil.rmtree(work.staging, ignore_errors=True)
 
 
-def _recording(ask: Callable[[str, str], bool], refused: dict[str, str]) -> Callable[[str, str], bool]:
-    """Remember what was not better: it is taken over."""
+def _recording(ask: Callable[[str, str], bool], answers: dict[str, tuple[str, bool]]) -> Callable[[str, str], bool]:
+    """Remember by local file what was asked and answered: what is not better is taken over."""
 
     def remote_is_better(remotefile: str, localfile: str) -> bool:
         better = ask(remotefile, localfile)
-        if better:
-            refused.pop(str(localfile), None)
-        else:
-            refused[str(localfile)] = remotefile
+        answers[str(localfile)] = remotefile, bool(better)
         return better
 
     return remote_is_better
 
 
-def _listing(work: Work, dumper: BaseDumper, refused: Mapping[str, str]) -> Listing:
+def _listing(work: Work, dumper: BaseDumper, answers: Mapping[str, tuple[str, bool]]) -> Listing:
     suffix = getattr(dumper, dumper.SUFFIX_ATTR, None)
     if not suffix:
         if dumper.to_dump or dumper.ALWAYS:
             raise DumpError(f"{type(dumper).__name__}.create_todump_list has to set self.{dumper.SUFFIX_ATTR}")
         suffix = dumper.current_release or "none"
-    items = _items(work, dumper)
-    kept = _kept(work, dumper, refused)
+    items = _items(dumper, {remote for remote, better in answers.values() if better})
+    kept = _kept(work, dumper, {local: remote for local, (remote, better) in answers.items() if not better})
     for item in items:
         kept.pop(item.name, None)
     return Listing(
@@ -81,14 +78,14 @@ def _listing(work: Work, dumper: BaseDumper, refused: Mapping[str, str]) -> List
     )
 
 
-def _items(work: Work, dumper: BaseDumper) -> list[Item]:
+def _items(dumper: BaseDumper, better: Collection[str]) -> list[Item]:
     items: dict[str, Item] = {}
     for entry in dumper.to_dump:
         try:
             remote, local = entry["remote"], str(entry["local"])
         except (TypeError, KeyError):
             raise DumpError(f'to_dump holds {entry!r}: write {{"remote": ..., "local": ...}}') from None
-        item = Item(remote, _name(dumper, remote, local), dumper._described.get(remote))
+        item = Item(remote, _name(dumper, remote, local), dumper._described.get(remote), remote in better)
         other = items.setdefault(item.name, item)
         if other.remote != item.remote:
             raise DumpError(f"{other.remote} and {remote} would both become {item.name}: give each a name of its own")

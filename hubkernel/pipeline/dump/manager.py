@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hubkernel.jobs.context import current
 from hubkernel.pipeline.common import cron_expression
 from hubkernel.pipeline.context import PipelineContext
 from hubkernel.pipeline.dump.assembling import adopt
-from hubkernel.pipeline.dump.errors import DumpError
+from hubkernel.pipeline.dump.dumpers.table import dumper_class
+from hubkernel.pipeline.dump.errors import DumpError, FetchError
 from hubkernel.pipeline.dump.fetch import Policy, shown
 from hubkernel.pipeline.dump.models import Release
 from hubkernel.pipeline.dump.progress import Tally
@@ -204,10 +206,12 @@ class DumpManager:
         dumper takes, as far as it is known without the dumper's code.
         """
         plugin = self.plugins.plugins.get(src)
-        own = plugin is not None and plugin.dumper is not None and plugin.dumper.target is not None
-        for name in [name for name in kwargs if name not in _ARGUMENTS]:
-            near = nearest(name, _ARGUMENTS, cutoff=0.75 if own else 0.5)
-            if near or (plugin is not None and not own):
+        spec = plugin.dumper if plugin else None
+        own = spec is None or spec.target is not None
+        known = [*_ARGUMENTS, *(() if spec is None or own else _extras(spec.urls))]
+        for name in [name for name in kwargs if name not in known]:
+            near = nearest(name, known, cutoff=0.75 if own else 0.5)
+            if near or not own:
                 raise ValueError(f"dump takes no {name!r}" + (f": did you mean {near!r}?" if near else f" for {src}"))
 
     def _info(self, plugin: Plugin) -> dict[str, Any]:
@@ -245,6 +249,15 @@ class DumpManager:
 async def wait() -> None:
     """Until the next look at what runs."""
     await asyncio.sleep(1)
+
+
+def _extras(urls: Sequence[str]) -> list[str]:
+    """What the dumper of a protocol takes besides."""
+    try:
+        kind = dumper_class(urls[-1])
+    except FetchError:
+        return []
+    return [name for name in inspect.signature(kind.create_todump_list).parameters if name not in ("self", "force")]
 
 
 def _post_only(steps: str | Iterable[str] | None) -> bool:

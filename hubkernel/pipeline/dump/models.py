@@ -48,6 +48,8 @@ class ReleaseFile(RemoteFile):
     """Of its content; ``stat:...`` for files that were put in place by hand and never read."""
     members: list[str] = []
     """What was unpacked from it, relative to the release's folder."""
+    whole: bool = True
+    """False: the dumper's own code changed or deleted some of what was unpacked, which is not among the members."""
 
 
 class MadeFile(BaseModel):

@@ -171,7 +171,7 @@ class DumpRun:
                     self.work,
                     found.state,
                     item,
-                    not self.asked.force,
+                    not (self.asked.force or item.better),
                     where=self.where,
                     description=f"download {item.name}",
                     on_progress=self.tally.of(item),
@@ -219,9 +219,9 @@ class DumpRun:
         return kept
 
     def _taken_over(self, file: ReleaseFile, says: RemoteFile | None, found: Listing) -> ReleaseFile:
-        members = file.members if found.uncompress and self.last and self.last[0].uncompress else []
+        unpacked = found.uncompress and self.last is not None and self.last[0].uncompress and file.whole
         now = {"url": says.url, "etag": says.etag, "modified": says.modified} if says else {}
-        return file.model_copy(update={**now, "members": list(members)})
+        return file.model_copy(update={**now, "members": list(file.members) if unpacked else [], "whole": True})
 
     def _same_as_last(self, release: Release) -> bool:
         last = self.last[0] if self.last else None
@@ -250,11 +250,9 @@ class DumpRun:
             assembling.again, self.work, release, where=self.where, description="post_dump: begin with the last release"
         )
         names = [*(file.name for file in release.files), *(file.name for file in release.made)]
-        draft = Draft(release.model_copy(deep=True), found.state, names)
+        unpack = found.uncompress and not release.uncompress
+        draft = Draft(release.model_copy(deep=True), found.state, names, unpack=unpack)
         draft.release.uncompress = found.uncompress
-        if found.uncompress != release.uncompress:
-            for file in draft.release.files:
-                file.members = []
         draft.release.created = self.started
         return await self._publish(replace(found, folder=Path(folder).name, keep_label=True), draft)
 

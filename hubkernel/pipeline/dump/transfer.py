@@ -48,6 +48,10 @@ class Policy:
     connect_timeout: float = 15.0
     logins: Mapping[str, str] = field(default_factory=dict)
     """Host -> reference to its login (:mod:`hubkernel.pipeline.credentials`)."""
+    docker_config: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    """Connection -> where that docker engine is."""
+    docker_host: str | None = None
+    """Connection for all docker urls."""
 
 
 class Retry(Exception):  # noqa: N818 - a signal, handled by Patience
@@ -188,6 +192,9 @@ class Origin(ABC):
     :class:`FetchError`, which ends the download.
     """
 
+    url: str
+    """For messages."""
+
     @abstractmethod
     def look(self) -> RemoteFile:
         """Called before and after each try: what the server says of the file now."""
@@ -209,8 +216,7 @@ def transfer(worker: Worker, origin: Origin, target: Path, policy: Policy) -> Re
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part, note = target.with_name(target.name + PART), target.with_name(target.name + NOTE)
-    remote = patiently(worker, origin.look, Patience(target.name, policy))
-    patience = Patience(remote.url, policy, lambda: size_of(part))
+    patience = Patience(origin.url, policy, lambda: size_of(part))
     with full_disk_explained(part):
         remote, digest = patiently(worker, lambda: _once(worker, origin, part, note), patience)
         settle(part, target)

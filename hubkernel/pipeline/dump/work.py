@@ -9,7 +9,7 @@ import logging
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +58,8 @@ class Item:
     name: str
     """Where it goes, relative to the release's folder."""
     described: RemoteFile | None = None
+    better: bool = False
+    """The dumper was asked, and says that the server's file is better than that of the last good release."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,12 @@ class Listing:
     """Seconds before each download."""
 
 
-@dataclass
 class _Handler(logging.Handler):
     """A dumper's log goes to that of its job."""
 
-    worker: Worker
-    level: int = logging.INFO
-    filters: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, worker: Worker) -> None:
         super().__init__(logging.INFO)
-
-    __hash__ = logging.Handler.__hash__
+        self.worker = worker
 
     def emit(self, record: logging.LogRecord) -> None:
         self.worker.log(record.getMessage())
@@ -107,9 +103,9 @@ def in_hub(step: Callable[..., T]) -> Callable[..., T]:
     """A step of a worker, which takes ``worker`` and ``work`` first, runs in the surroundings of its hub."""
 
     @functools.wraps(step)
-    def run(worker: Worker, work: Work, *args: Any) -> T:
+    def run(worker: Worker, work: Work, *args: Any, **kwargs: Any) -> T:
         with enter(work.hub) if work.hub else nullcontext():
-            return step(worker, work, *args)
+            return step(worker, work, *args, **kwargs)
 
     return run
 

@@ -50,7 +50,7 @@ def is_alias(name: str) -> bool:
 
 def import_alias(name: str) -> ModuleType:
     """The module of ours that ``name`` means. Raises ``ModuleNotFoundError`` naming the nearest one there is."""
-    ours = _ours(name)
+    ours = our_name(name)
     try:
         return importlib.import_module(ours)
     except ModuleNotFoundError as error:
@@ -132,14 +132,15 @@ def _take_away(names: Iterable[str]) -> dict[str, ModuleType]:
     return found
 
 
-def _ours(name: str) -> str:
+def our_name(name: str) -> str:
+    """The name of the module of ours that ``name`` means; ``name`` itself if it means none."""
     first, dot, rest = name.partition(".")
-    return {**fallbacks(), **aliases()}[first] + dot + rest
+    return {**fallbacks(), **aliases()}.get(first, first) + dot + rest
 
 
 def _no_such(name: str, missing: str) -> str:
     """``missing`` is the part of our name that is not there."""
-    depth = missing.count(".") - _ours(name.partition(".")[0]).count(".")
+    depth = missing.count(".") - our_name(name.partition(".")[0]).count(".")
     shown = ".".join(name.split(".")[: depth + 1])
     package, _, last = shown.rpartition(".")
     known = [module.name for module in pkgutil.iter_modules(import_alias(package).__path__)] if package else []

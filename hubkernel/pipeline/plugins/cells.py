@@ -51,10 +51,13 @@ class Cell:
     def told(self, message: str, folder: Path) -> str:
         """A message about the files as one about the lines of the cell."""
         for name, before in ((MANIFEST, 0), (CODE, self.code_begins)):
-            file, shift = re.escape(str(folder / name)), before + HEADER
-            message = re.sub(rf"{file}:(\d+)", lambda found, n=shift: f"cell line {int(found[1]) + n}", message)
+            message = _shifted(message, str(folder / name), before + HEADER)
             message = message.replace(str(folder / name), "the cell")
         return message
+
+
+def _shifted(message: str, file: str, lines: int) -> str:
+    return re.sub(rf"{re.escape(file)}:(\d+)", lambda found: f"cell line {int(found[1]) + lines}", message)
 
 
 def _completed(manifest: str) -> str:

@@ -7,6 +7,7 @@ was imported has changed, so that a hub starts fast. Code that hangs or crashes 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -117,10 +118,16 @@ class Discovery:
                         break  # the child is at its end; the rest goes to another one
         return answers
 
+    def _maker(self) -> list[Any]:
+        """Answers of another one do not count: class bodies may read the hub's folders and settings."""
+        here = self.surroundings()
+        digest = hashlib.sha256(json.dumps(asdict(here) if here else None, default=str, sort_keys=True).encode())
+        return [FORMAT, __version__, sys.version, digest.hexdigest()]
+
     def _read(self) -> dict[str, Any]:
         try:
             kept = json.loads(self.kept.read_bytes()) if self.kept else {}
-            return dict(kept["answers"]) if kept.get("of") == _maker() else {}
+            return dict(kept["answers"]) if kept.get("of") == self._maker() else {}
         except (OSError, ValueError, KeyError, AttributeError):
             return {}
 
@@ -129,12 +136,8 @@ class Discovery:
             return
         self.kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.kept.parent, encoding="utf-8", delete=False) as file:
-            json.dump({"of": _maker(), "answers": answers}, file)
+            json.dump({"of": self._maker(), "answers": answers}, file)
         Path(file.name).replace(self.kept)
-
-
-def _maker() -> list[Any]:
-    return [FORMAT, __version__, sys.version]
 
 
 def _failed(request: Request, reason: str) -> dict[str, Any]:

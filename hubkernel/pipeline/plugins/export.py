@@ -95,19 +95,19 @@ def _report(plugin: Plugin, part: str, files: dict[str, tuple[str, str, list[str
     manifest = plugin.manifest
     if part == "mapping" and manifest and not any(section.mapping for section in manifest.all_uploaders):
         return {**about, "status": "warning", "file": None, "message": "the manifest has no mapping"}
-    return {**about, "status": "ok", "file": str(target / name), "message": ""}
+    module = _base(manifest.dumper.data_url[0])[0] if part == "dumper" and manifest else ""
+    only_here = f"its base class is of {module}: it runs on no other kind of hub" if "hubkernel" in module else ""
+    status = "warning" if only_here else "ok"
+    return {**about, "status": status, "file": str(target / name), "message": only_here}
 
 
 def _dumper(plugin: Plugin, section: DumperSection) -> tuple[str, str]:
     if section.custom_class:
         raise PluginError(f"{plugin.name}: its dumper is the class {section.custom_class} already")
-    scheme = urlsplit(section.data_url[0]).scheme
-    base = _DUMPERS.get("docker" if scheme.startswith("docker") else scheme)
-    if base is None:
-        raise PluginError(f"{plugin.name}: there is no class for {scheme}:// that both kinds of hubs have")
+    module, base = _base(section.data_url[0])
     name = f"{_camel(plugin.name)}Dumper"
     lines = [f'"""Dumper of {plugin.name}, from {plugin.manifest_file.name}."""', "", "import os", ""]
-    lines += ["from biothings import config", f"from biothings.hub.dataload.dumper import {base}"]
+    lines += ["from biothings import config", f"from {module} import {base}"]
     if section.uncompress:
         lines += ["from biothings.utils.common import uncompressall"]
     if section.release:
@@ -123,6 +123,18 @@ def _dumper(plugin: Plugin, section: DumperSection) -> tuple[str, str]:
         lines += ["", "    def post_dump(self, *args, **kwargs):", "        uncompressall(self.new_data_folder)"]
         lines += ["        super().post_dump(*args, **kwargs)"]
     return "\n".join(lines) + "\n", name
+
+
+def _base(url: str) -> tuple[str, str]:
+    """Module and name of the class that dumps an url: the SDK's, if it has one."""
+    from hubkernel.pipeline.dump.dumpers.table import PROTOCOLS
+
+    scheme = urlsplit(url).scheme.lower()
+    known = _DUMPERS.get("docker" if scheme.startswith("docker") else scheme)
+    if known is not None:
+        return "biothings.hub.dataload.dumper", known
+    module, _, name = PROTOCOLS[scheme].partition(":")
+    return module, name
 
 
 def _uploaders(plugin: Plugin, sections: Iterable[UploaderSection], with_mapping: bool) -> tuple[str, list[str]]:
@@ -177,6 +189,8 @@ def _import(plugin: Plugin, target: str, name: str) -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 1:
+        return "[\n" + "".join(f"        {item!r},\n" for item in value) + "    ]"
     return pprint.pformat(value, width=_WIDTH, sort_dicts=False).replace("\n", "\n    ")
 
 

@@ -15,8 +15,13 @@ from hubkernel.pipeline.plugins.plugin import Plugin
 from hubkernel.pipeline.plugins.reader import find_manifest, read_manifest
 from hubkernel.pipeline.plugins.requirements import missing, read_requirements
 from hubkernel.pipeline.plugins.specs import DumperSpec, UploaderSpec, class_target
+from hubkernel.pipeline.surroundings import Surroundings
 
 Look = Callable[[Iterable[Request]], Mapping[Request, Classes]]
+
+
+_NO_HUB = Surroundings(store_url="", state_url="", archive="archive", logs="logs")
+"""For code that is looked at where there is no hub: classes often name the folders of theirs."""
 
 
 @dataclass
@@ -42,7 +47,7 @@ def load_plugin(folder: Path, look: Look | None = None) -> Plugin:
 
     Raises :class:`ManifestError` with every fault, or :class:`PluginError` if it is no plugin or its code is broken.
     """
-    return finish(draft_of(folder), look or Discovery().look)[0]
+    return finish(draft_of(folder), look or Discovery(surroundings=lambda: _NO_HUB).look)[0]
 
 
 def draft_of(folder: Path) -> Draft:

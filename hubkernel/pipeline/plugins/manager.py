@@ -25,6 +25,7 @@ from hubkernel.pipeline.plugins.loading import (
     looks_like_plugin,
     source_drafts,
 )
+from hubkernel.pipeline.plugins.lookup import check_lookup, lookup_target
 from hubkernel.pipeline.plugins.plugin import Plugin
 from hubkernel.pipeline.plugins.preview import Preview, preview
 from hubkernel.pipeline.plugins.registry import Registry
@@ -44,11 +45,16 @@ MOST_SHOWN = 100
 class PluginManager:
     """Plugins by name, and what is wrong with the others. A broken plugin never stops the hub or another plugin."""
 
-    def __init__(self, context: PipelineContext, *, timeout: float = TIMEOUT, **custom_args: Any) -> None:
-        """``timeout``: seconds that the code of one plugin may take to be imported (in a process of its own)."""
+    def __init__(
+        self, context: PipelineContext, *, timeout: float = TIMEOUT, keylookup: Any = None, **custom_args: Any
+    ) -> None:
+        """``timeout``: seconds that the code of one plugin may take to be imported (in a process of its own).
+        ``keylookup``: the class (or ``"module:Class"``) that looks ids up for manifests that ask for it.
+        """
         if custom_args:
             raise TypeError(f"plugin manager takes no {', '.join(custom_args)}")
         self.context = context
+        self.keylookup = lookup_target(keylookup)
         self.discovery = Discovery(context.root / "cache" / "classes.json", timeout, self._surroundings)
         self.settings: Callable[[], Mapping[str, Any]] = dict
         """What the hub's plain settings are, by names in capitals, for the code of plugins."""
@@ -68,7 +74,7 @@ class PluginManager:
 
     def load_all(self) -> None:
         """Load every plugin there is, anew. What is wrong goes to :attr:`broken`."""
-        found = _Found(self.discovery.look, adjust=self.adjust, install=self.install)
+        found = _Found(self.discovery.look, adjust=self._admit, install=self.install)
         found.load_folders(self._folders())
         found.load_sources(self.sources)
         self.plugins, self.broken = found.plugins, found.broken
@@ -90,7 +96,11 @@ class PluginManager:
         return Surroundings.of(self.context, self.settings())
 
     def _found(self) -> _Found:
-        return _Found(self.discovery.look, self.plugins, self.broken, self.adjust, self.install)
+        return _Found(self.discovery.look, self.plugins, self.broken, self._admit, self.install)
+
+    def _admit(self, plugin: Plugin) -> None:
+        self.adjust(plugin)
+        check_lookup(plugin, self.keylookup)
 
     def register(self, folder: Path | str) -> Plugin:
         """Load the plugin of a folder anywhere, and remember it for the next start. Raises :class:`PluginError`."""

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from hubkernel.pipeline.common import cron_expression
 from hubkernel.store import Duplicate
 
-SCHEMES = {"http": "http", "https": "http", "file": "file", "ftp": "ftp", "ftps": "ftp", "s3": "s3", "git": "git"}
-SCHEMES |= dict.fromkeys(("git+https", "git+http", "git+ssh", "git+file"), "git")
+SCHEMES = {"http": "http", "https": "http", "file": "file", "ftp": "ftp", "ftps": "ftp", "s3": "s3", "gdrive": "gdrive"}
+SCHEMES |= dict.fromkeys(("git", "git+https", "git+http", "git+ssh", "git+file"), "git")
 """Family of each scheme; all urls of one dumper belong to the same family. ``docker...`` is a family too."""
 
 
@@ -102,8 +102,9 @@ class DumperSection(Section):
 
     data_url: Urls = Field(
         [],
-        description="One url or a list of them (http, https, ftp, ftps, s3, git+https or file; a file url may name a "
-        "folder). All of one protocol. The last one decides the default release. Needed, unless there is a `class`.",
+        description="One url or a list of them (http, https, ftp, ftps, s3, git+https, docker, gdrive or file; a file "
+        "url may name a folder). All of one protocol. The last one decides the default release. Needed, unless there "
+        "is a `class`.",
     )
     uncompress: bool = Field(False, description="Unpack zip, tar, gz, bz2, xz and zst files after the download.")
     schedule: Annotated[Text, AfterValidator(_check_schedule)] | None = Field(
@@ -142,7 +143,9 @@ class UploaderSection(Section):
         None, description="Returns a list of tuples of arguments; the parser is called with each, in parallel."
     )
     mapping: Function | None = Field(None, description="Returns the Elasticsearch `properties` of the documents.")
-    keylookup: dict[str, Any] | None = Field(None, description="How ids are looked up. This hub has no lookup yet.")
+    keylookup: dict[str, Any] | None = Field(
+        None, description="Arguments of the hub's key lookup, which gives documents other ids; an error without one."
+    )
     custom_class: Class | None = Field(
         None,
         alias="class",

@@ -147,8 +147,6 @@ def _check_code(document: Positioned) -> None:
     for path, section, model in _sections(document.value):
         if model is Manifest:
             continue
-        if "keylookup" in section:
-            document.report((*path, "keylookup"), "this hub has no key lookup: remove the key")
         written = section.get("class")
         if isinstance(written, str) and is_class(written):
             fault = check_function(folder, class_target(written) or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,16 +35,14 @@ class UploadManager:
         keep_archive: int = 3,
         max_loss: float = 20,
         max_loss_of: Mapping[str, float] | None = None,
-        keylookup: str | None = None,
-        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """``keep_archive`` is how many earlier versions of a collection are kept. ``max_loss`` is how many per cent of
         its documents a collection may lose with a new release, ``max_loss_of`` the same for single sources; 0 allows
-        any loss. ``keylookup`` is the hub's key lookup as ``module:Class``; ``settings`` is what plugin code may read.
+        any loss.
         """
         self.context = context
         self.plugins = plugins
-        self.policy = policy(keep_archive, max_loss, max_loss_of, keylookup, settings)
+        self.policy = policy(keep_archive, max_loss, max_loss_of)
         self._running: dict[str, int | None] = {}
 
     async def upload_src(
@@ -139,7 +138,8 @@ class UploadManager:
 
     async def rollback(self, src: str, archive: str | None = None) -> dict[str, dict[str, Any]]:
         """Put the version before the present one (or the ``archive`` of that name) in place again; what is there now
-        becomes an archive. One step: readers see one or the other.
+        becomes an archive. One step: readers see one or the other. Of a source with several collections each goes back
+        to its version before, or none if one of them has none.
 
         Returns ``{collection: {"collection", "release", "count", "archive"}}``: what is in place, and the name of what
         was. Raises :class:`NoSuchVersionError`.
@@ -149,7 +149,10 @@ class UploadManager:
             raise UploadError(f"{src} has several collections: name one, as in {src}.{collections[0]}")
         self._reserve(collections)
         try:
-            return {name: await go_back(self._versions(plugin, name), archive) for name in collections}
+            versions = {name: self._versions(plugin, name) for name in collections}
+            # All or none: each has to have a version before one of them is put back.
+            chosen = {name: await asyncio.to_thread(versions[name].choose, archive) for name in collections}
+            return {name: await go_back(versions[name], chosen[name]) for name in collections}
         finally:
             self._release(collections)
 
@@ -182,7 +185,8 @@ class UploadManager:
         return model_files(plugin.folder)
 
     def _run(self, plugin: Plugin, collection: str, tally: Tally, chosen: Options | None = None) -> UploadRun:
-        return UploadRun(self.context, plugin, collection, tally=tally, policy=self.policy, options=chosen)
+        policy = replace(self.policy, keylookup=self.plugins.keylookup)
+        return UploadRun(self.context, plugin, collection, tally=tally, policy=policy, options=chosen)
 
     def _versions(self, plugin: Plugin, collection: str) -> Versions:
         state = UploadState(self.context.state, plugin.name, collection)

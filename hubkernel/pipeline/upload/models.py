@@ -117,6 +117,8 @@ class UploadJob(BaseModel):
     """Versions that were in place, oldest first; of some of them the store still has the documents."""
     rolled_back: dict[str, Any] | None = None
     """``{"at", "from"}`` if the current version was put back by ``upload_rollback``."""
+    going_back: Loaded | None = None
+    """While an earlier version is being put back: which."""
     prepared: Prepared | None = None
     """While it is not known whether the collection was swapped."""
 

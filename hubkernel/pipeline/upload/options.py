@@ -41,8 +41,7 @@ class Policy:
     max_loss_of: Mapping[str, float] = field(default_factory=dict)
     """The same for single sources or collections, by name."""
     keylookup: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Plain settings that plugin code may read."""
+    """The hub's, as ``module:Class``."""
 
     def loss(self, source: str, collection: str, own: float | None) -> float:
         """What a collection may lose: what the hub says of it, else what its uploader says (``own``), else the hub's
@@ -54,7 +53,7 @@ class Policy:
         return self.max_loss if own is None else own
 
 
-def policy(keep_archive: Any, max_loss: Any, max_loss_of: Any, keylookup: Any, settings: Any) -> Policy:
+def policy(keep_archive: Any, max_loss: Any, max_loss_of: Any) -> Policy:
     """Raises ``ValueError`` for what cannot be."""
     if isinstance(keep_archive, bool) or not isinstance(keep_archive, int) or keep_archive < 0:
         raise ValueError(f"keep_archive is {keep_archive!r}: it takes a whole number from 0 on")
@@ -62,7 +61,7 @@ def policy(keep_archive: Any, max_loss: Any, max_loss_of: Any, keylookup: Any, s
     for name, value in limits.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
             raise ValueError(f"{name} is {value!r}: it takes per cent, from 0 (any loss is accepted) to 100")
-    return Policy(keep_archive, float(max_loss), dict(max_loss_of or {}), keylookup, dict(settings or {}))
+    return Policy(keep_archive, float(max_loss), dict(max_loss_of or {}))
 
 
 def checked(steps: str | Iterable[str], batch_size: Any, limit: Any, max_batch_num: Any, **rest: Any) -> Options:

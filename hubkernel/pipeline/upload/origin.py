@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubkernel.pipeline.plugins import load_function
+from hubkernel.pipeline.plugins.lookup import load_lookup
 from hubkernel.pipeline.plugins.specs import UploaderSpec
 from hubkernel.pipeline.surroundings import Surroundings, enter
 from hubkernel.pipeline.upload.errors import ParserError
@@ -36,7 +37,7 @@ class Origin:
     @property
     def target(self) -> str:
         """What gives the documents, ``module:name``."""
-        return self.spec.target or (self.spec.section.parser if self.spec.section else "")
+        return self.spec.target or (self.spec.section and self.spec.section.parser) or ""
 
     @property
     def label(self) -> str:
@@ -74,12 +75,11 @@ class ManifestUploader(ParallelizedSourceUploader):
         """The parser, with its keyword arguments and the hub's key lookup around it."""
         section, folder = self._origin.spec.section, Path(self._origin.plugin_folder)
         assert section is not None
-        parser = load_function(folder, section.parser)
+        parser = load_function(folder, self._origin.target)
         if section.parser_kwargs:
             parser = partial(parser, **section.parser_kwargs)
         if self._origin.keylookup and section.keylookup is not None:
-            lookup: Callable[..., Any] = load_function(folder, self._origin.keylookup)
-            parser = lookup(**section.keylookup)(parser)
+            parser = load_lookup(self._origin.keylookup)(**section.keylookup)(parser)
         return parser
 
 

@@ -60,7 +60,8 @@ class UploadRun:
     @property
     def src(self) -> str:
         """What ``upload`` takes."""
-        return self.plugin.name if self.plugin.name == self.collection else f"{self.plugin.name}.{self.collection}"
+        alone = list(self.plugin.specs) == [self.collection]
+        return self.plugin.name if alone else f"{self.plugin.name}.{self.collection}"
 
     async def run(self) -> dict[str, Any]:
         """Returns ``{"count", "received", "duplicates", "added", "changed", "removed", "unchanged", "release"}``, and
@@ -119,7 +120,7 @@ class UploadRun:
             spec=self.spec,
             data_folder=folder,
             release=release,
-            surroundings=Surroundings.of(self.context, self.policy.settings),
+            surroundings=Surroundings.of(self.context),
             src_doc=_plain(self.state.source()),
             options=dict(self.options.more),
             keylookup=self.policy.keylookup if section is not None and section.keylookup is not None else None,

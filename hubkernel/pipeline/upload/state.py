@@ -176,13 +176,30 @@ class UploadState:
         """Of a source that has no dumper."""
         self._documents.update_one({"_id": self._source}, {"$set": {"download.release": release}}, upsert=True)
 
+    def go_back(self, version: Loaded) -> None:
+        """To be called before the store puts an earlier version in place again."""
+        self._documents.update_one(
+            {"_id": self._source}, {"$set": {f"upload.jobs.{self._collection}.going_back": version.model_dump()}}
+        )
+
+    def settle_going_back(self, version: Loaded, store: DocumentStore) -> bool:
+        """After the death of the hub: whether the earlier version is in place."""
+        there = store.token(self._collection) == version.token
+        if there:
+            self.put_back(version, datetime.now(UTC))
+        else:
+            self._documents.update_one(
+                {"_id": self._source}, {"$set": {f"upload.jobs.{self._collection}.going_back": None}}
+            )
+        return there
+
     def put_back(self, version: Loaded, now: datetime) -> None:
         """The store has an earlier version in place again."""
         job = UploadJob.model_validate(
             self.load() or {"status": "success", "step": self._collection, "started_at": now}
         )
         job.rolled_back = {"at": now, "from": job.current.model_dump() if job.current else None}
-        job.current, job.status, job.err, job.tb = version, "success", None, None
+        job.current, job.status, job.err, job.tb, job.going_back = version, "success", None, None, None
         job.release, job.data_folder, job.count = version.release, version.data_folder, version.count
         self._write(job)
 
@@ -246,8 +263,8 @@ class UploadState:
 
 def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None], bool]) -> list[str]:
     """Call at start: what a dead hub left as ``uploading`` becomes ``success`` if its collection is in place, else
-    ``canceled``; and what is said to be in place is what the store has. Returns what was done, in words.
-    ``lives(pid)`` tells of another hub at work.
+    ``canceled``; and of a version that it was putting back the state says what the store does. Returns what was done,
+    in words. ``lives(pid)`` tells of another hub at work.
     """
     done = []
     for document in state["src_dump"].find({"upload.jobs": {"$exists": True}}):
@@ -256,18 +273,11 @@ def recover(state: StateStore, store: DocumentStore, lives: Callable[[int | None
             unsettled = job.get("status") == "uploading" or job.get("prepared") is not None
             if unsettled and not lives(job.get("pid")):
                 done.append(f"upload of {collection}: {uploads.settle(store)}")
-            elif not unsettled and (version := _other_version(job, store.token(collection))):
-                uploads.put_back(version, datetime.now(UTC))
-                done.append(f"collection {collection}: release {version.release} was put back")
+            elif not unsettled and job.get("going_back"):
+                version = Loaded.model_validate(job["going_back"])
+                there = uploads.settle_going_back(version, store)
+                done.append(f"collection {collection}: release {version.release} was {'' if there else 'not '}put back")
     return done
-
-
-def _other_version(job: Mapping[str, Any], token: str | None) -> Loaded | None:
-    """What the store has in place, if that is a remembered version and not the one that the state names."""
-    if token is None or token == (job.get("current") or {}).get("token"):
-        return None
-    found = (version for version in job.get("history") or [] if version.get("token") == token)
-    return next(map(Loaded.model_validate, found), None)
 
 
 def check_metadata(metadata: Mapping[str, Any], where: str) -> None:

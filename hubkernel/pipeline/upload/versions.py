@@ -36,15 +36,17 @@ class Versions:
 
         Returns ``{"collection", "release", "count", "archive"}``; ``archive`` is the name of what stood there before.
         """
-        chosen = self._chosen(archive)
+        chosen = self.choose(archive)
         version = self._version(chosen)
         there = self._collection in self._store
         kept = archive_name(self._collection) if there else None
+        self._state.go_back(version)
         self._store.rename(chosen, self._collection, archive=kept)
         self._state.put_back(version, datetime.now(UTC))
         return {"collection": self._collection, "release": version.release, "count": version.count, "archive": kept}
 
-    def _chosen(self, archive: str | None) -> str:
+    def choose(self, archive: str | None = None) -> str:
+        """The name of the archive that is meant. Raises :class:`NoSuchVersionError`."""
         names = archives(self._store, self._collection)
         if not names:
             raise NoSuchVersionError(f"{self._collection} has no earlier version: none has been archived")

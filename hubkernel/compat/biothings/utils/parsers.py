@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from hubkernel.compat.biothings._missing import answer
 from hubkernel.compat.biothings.utils._files import anyfile
+from hubkernel.pipeline.dump.dumpers.docker import docker_source_info_parser
+
+__all__ = ["docker_source_info_parser", "json_array_parser", "ndjson_parser"]
 
 Document = dict[str, Any]
 Patterns = Iterable[str] | str | None
@@ -79,23 +81,6 @@ def _array(file: Path) -> Iterator[Document]:
     if not isinstance(documents, list):
         raise ValueError(f"{file}: its JSON is no array")
     yield from documents
-
-
-def docker_source_info_parser(url: str) -> dict[str, Any]:
-    """The parts of ``docker://connection?image=...&tag=...&path=...&dump_command=...``."""
-    parts = urlsplit(url)
-    options = {key: value.strip("\"'") for key, value in parse_qsl(parts.query)}
-    image, tag = options.get("image"), options.get("tag")
-    keep = options.get("keep_container", "").lower() in ("true", "yes", "1", "y")
-    return {
-        "connection_name": parts.netloc,
-        "docker_image": f"{image}:{tag or 'latest'}" if image else None,
-        "container_name": options.get("container_name"),
-        "path": options.get("path"),
-        "dump_command": options.get("dump_command"),
-        "get_version_cmd": options.get("get_version_cmd"),
-        "keep_container": keep,
-    }
 
 
 __getattr__ = answer(__name__)

@@ -21,6 +21,8 @@ _PLACES = {
     "LastModifiedFTPDumper": "ftp",
     "S3Dumper": "s3",
     "GitDumper": "git",
+    "GoogleDriveDumper": "gdrive",
+    "DockerContainerDumper": "docker",
 }
 """Module of each class; imported when it is asked for, since some need much."""
 

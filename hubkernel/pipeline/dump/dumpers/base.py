@@ -194,14 +194,14 @@ class BaseDumper:
         """Folder of the release in the making; its name is the release. Raises :class:`DumperException` before the
         release is known.
         """
-        from hubkernel.pipeline.dump.staging import folder_name, show_release
+        from hubkernel.pipeline.dump.staging import show_release
 
-        suffix = getattr(self, self.SUFFIX_ATTR, None)
-        if not suffix:
+        folder = self._new_folder()
+        if folder is None:
             raise DumperException(f"{type(self).__name__}: set self.{self.SUFFIX_ATTR} before new_data_folder is used")
-        folder = Path(self._root(), folder_name(str(suffix)))
         current = self.current_data_folder
-        if self.surroundings and self.surroundings.show_current and current and Path(current).name == folder.name:
+        shows = self.surroundings and self.surroundings.show_current and not self.COMPLETE_LIST
+        if shows and current and Path(current).name == folder.name:
             show_release(Path(current), folder)
         return str(folder)
 
@@ -239,7 +239,7 @@ class BaseDumper:
     def name_of(self, localfile: str) -> str:
         """A file's path relative to its release, the new or the last one, with ``/``."""
         path = Path(localfile)
-        for folder in (self.current_data_folder, self.new_data_folder if self.release else None):
+        for folder in (self.current_data_folder, self._new_folder()):
             if folder and path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return path.name
@@ -269,6 +269,12 @@ class BaseDumper:
         """Close the client: plugins of old call it."""
         if self._client is not None:
             self.release_client()
+
+    def _new_folder(self) -> Path | None:
+        from hubkernel.pipeline.dump.staging import folder_name
+
+        suffix = getattr(self, self.SUFFIX_ATTR, None)
+        return Path(self._root(), folder_name(str(suffix))) if suffix else None
 
     def _root(self) -> str:
         if self.surroundings:

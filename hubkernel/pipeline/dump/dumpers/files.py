@@ -9,7 +9,7 @@ from typing import Any
 from hubkernel.pipeline.dump.dumpers.base import BaseDumper, DumperException
 from hubkernel.pipeline.dump.dumpers.lastmodified import LastModifiedBaseDumper
 from hubkernel.pipeline.dump.fetch import download, local_path, probe
-from hubkernel.pipeline.dump.models import ReleaseFile, RemoteFile
+from hubkernel.pipeline.dump.models import MANIFEST, ReleaseFile, RemoteFile
 
 
 class FileDumper(LastModifiedBaseDumper):
@@ -84,12 +84,13 @@ class ManualDumper(BaseDumper):
     COMPLETE_LIST = True
 
     def create_todump_list(self, force: bool = False, path: str = "", release: str | None = None) -> None:
-        """``path`` is absolute, or below the source's folder in the archive; "" is that folder itself. The release is
-        called by the last part of the path unless ``release`` says otherwise.
+        """``path`` is absolute, or below the source's folder in the archive; "" is that folder itself, without the
+        releases in it. The release is called by the last part of the path unless ``release`` says otherwise.
         """
         folder = self._folder(str(path))
         self.release = release or self.release or folder.name
-        names = [file for file in folder.rglob("*") if file.is_file()]
+        releases = [file.parent for file in folder.rglob(MANIFEST) if file.parent != folder]
+        names = [file for file in folder.rglob("*") if file.is_file() and not any(map(file.is_relative_to, releases))]
         files = [file for file in names if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
         if not files:
             raise DumperException(f"{folder} is empty: put the data of {self.src_name} there first")

@@ -10,7 +10,6 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
@@ -131,7 +130,6 @@ class FTPDumper(BaseDumper):
                 client.prot_p()
             if self.CWD_DIR:
                 client.cwd(self.CWD_DIR)
-            client.voidcmd("TYPE I")
         except BaseException:
             client.close()
             raise
@@ -190,20 +188,20 @@ class _FTPS(ftplib.FTP_TLS):
         return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size
 
 
-@dataclass
 class _FTPFile(Origin):
-    dumper: FTPDumper
-    path: str
+    def __init__(self, dumper: FTPDumper, path: str) -> None:
+        self.dumper, self.path, self.url = dumper, path, dumper._url(path)
 
     def look(self) -> RemoteFile:
         with self.dumper._explained(self.path):
             client = self.dumper._connected()
+            client.voidcmd("TYPE I")  # a plugin's nlst() left the other mode, which has no sizes and spoils files
             size, no_size = self._ask(client, "SIZE")
             date, no_date = self._ask(client, "MDTM")
             if no_size and no_date and no_size.startswith("550"):
                 raise ftplib.error_perm(no_size)
         name = safe_name(PurePosixPath(self.path).name)
-        return RemoteFile(url=self.dumper._url(self.path), name=name, size=_number(size), modified=_date(date))
+        return RemoteFile(url=self.url, name=name, size=_number(size), modified=_date(date))
 
     def _ask(self, client: ftplib.FTP, command: str) -> tuple[str, str]:
         """What the server says, or else why not."""

@@ -21,7 +21,7 @@ from hubkernel.pipeline.dump.transfer import Damaged, Origin, Patience, Retry, p
 
 _PIECE = 1 << 16
 """Bytes asked for at once: what of a piece came before a connection broke is lost."""
-_OPTIONS = ("endpoint_url", "region", "anonymous", "versionId")
+_OPTIONS = ("endpoint_url", "region", "anonymous", "release", "versionId")
 _RELEASES = ("modified", "etag", "version")
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
@@ -61,16 +61,20 @@ class S3Dumper(LastModifiedBaseDumper):
         return found
 
     def set_release(self) -> None:
-        if self.RELEASE_FROM not in _RELEASES:
-            raise DumperException(f"{type(self).__name__}: RELEASE_FROM is {self.RELEASE_FROM!r}, not of {_RELEASES}")
-        if self.RELEASE_FROM == "modified":
+        url = self._urls()[-1]
+        wanted = S3Place.of(url).options.get("release", self.RELEASE_FROM)
+        if wanted not in _RELEASES:
+            raise DumperException(
+                f"{self.src_name}: the release is {wanted!r}, but has to be of {', '.join(_RELEASES)}"
+            )
+        if wanted == "modified":
             return super().set_release()
-        last = self.list_files(self._urls()[-1])
-        kind = _S3Object.version if self.RELEASE_FROM == "version" else _S3Object.etag
+        last = self.list_files(url)
+        kind = _S3Object.version if wanted == "version" else _S3Object.etag
         labels = [kind(_S3Object(self, file.url)) for file in last]
         missing = [file.url for file, label in zip(last, labels, strict=True) if not label]
         if missing:
-            raise FetchError(f"{missing[0]}: has no {self.RELEASE_FROM}; is versioning on for the bucket?")
+            raise FetchError(f"{missing[0]}: has no {wanted}; is versioning on for the bucket?")
         self.release = labels[0] if len(labels) == 1 else hashlib.sha256(" ".join(labels).encode()).hexdigest()[:16]
 
     def describe(self, remotefile: str) -> RemoteFile:
@@ -84,7 +88,7 @@ class S3Dumper(LastModifiedBaseDumper):
 
     def client_for(self, options: dict[str, str]) -> Any:
         """The client for an url with options."""
-        own = {name: value for name, value in options.items() if name != "versionId"}
+        own = {name: value for name, value in options.items() if name not in ("release", "versionId")}
         if not own:
             return self.client
         special = self.__dict__.setdefault("_special", {})
@@ -173,7 +177,7 @@ def _listed(place: S3Place, entry: dict[str, Any]) -> RemoteFile:
 
 class _S3Object(Origin):
     def __init__(self, dumper: S3Dumper, url: str) -> None:
-        self.dumper, self.place = dumper, S3Place.of(url)
+        self.dumper, self.url, self.place = dumper, url, S3Place.of(url)
         self.where = {"Bucket": self.place.bucket, "Key": self.place.key}
         if version := self.place.options.get("versionId"):
             self.where["VersionId"] = version
@@ -184,11 +188,11 @@ class _S3Object(Origin):
         return self.dumper.client_for(self.place.options)
 
     def look(self) -> RemoteFile:
-        with explained(self.place.url):
+        with explained(self.url):
             self.head = self.client.head_object(**self.where)
         name, head = safe_name(self.place.key.rpartition("/")[2]), self.head
         found = {"size": head["ContentLength"], "etag": head["ETag"], "modified": head["LastModified"]}
-        return RemoteFile(url=self.place.url, name=name, **found)
+        return RemoteFile(url=self.url, name=name, **found)
 
     def checksum(self, remote: RemoteFile) -> tuple[str, str] | None:
         """The ETag, if it is the MD5 of the content: not for what was uploaded in parts or is encrypted by a key."""
@@ -199,7 +203,7 @@ class _S3Object(Origin):
     @contextmanager
     def read(self, remote: RemoteFile, start: int) -> Iterator[tuple[int, Iterable[bytes]]]:
         begin = {"Range": f"bytes={start}-"} if start else {}
-        with explained(self.place.url):
+        with explained(self.url):
             answer = self.client.get_object(**self.where, IfMatch=remote.etag, **begin)
         goes_on = answer.get("ContentRange", "").startswith(f"bytes {start}-")
         try:
@@ -209,17 +213,17 @@ class _S3Object(Origin):
 
     def _chunks(self, body: Any) -> Iterator[bytes]:
         while True:
-            with explained(self.place.url):
+            with explained(self.url):
                 chunk = body.read(_PIECE)
             if not chunk:
                 return
             yield chunk
 
     def etag(self) -> str:
-        return (self.dumper.described(self.place.url) or self.look()).etag.strip('"')  # type: ignore[union-attr]
+        return (self.dumper.described(self.url) or self.look()).etag.strip('"')  # type: ignore[union-attr]
 
     def version(self) -> str:
-        patiently(self.dumper.worker, self.look, Patience(self.place.url, self.dumper.policy))
+        patiently(self.dumper.worker, self.look, Patience(self.url, self.dumper.policy))
         found: str = self.head.get("VersionId", "")
         return "" if found == "null" else found
 

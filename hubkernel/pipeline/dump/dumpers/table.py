@@ -18,6 +18,8 @@ PROTOCOLS: dict[str, str] = {
     "ftps": f"{_HERE}.ftp:LastModifiedFTPDumper",
     "s3": f"{_HERE}.s3:S3Dumper",
     **dict.fromkeys(("git+https", "git+http", "git+ssh", "git+file", "git"), f"{_HERE}.git:GitDumper"),
+    "gdrive": f"{_HERE}.gdrive:GoogleDriveDumper",
+    "docker": f"{_HERE}.docker:DockerContainerDumper",
 }
 """``module:Class`` by scheme. A scheme that begins with ``docker`` is ``docker``'s."""
 

@@ -26,6 +26,7 @@ CLASSES = (
     "GoogleDriveDumper",
     "GitDumper",
     "DockerContainerDumper",
+    "DockerContainerException",
     "APIDumper",
     "S3Dumper",
 )
