@@ -10,12 +10,14 @@ jsonl    200,000 JSON lines                                                     
 merge    200,000 lines, each ``_id`` twice, documents merged (the peer on SQLite: 40,000)   9 minutes
 ignore   the same 200,000 lines, the first document of an ``_id`` stays                     5 minutes
 workers  eight files with 25,000 lines each, one worker against two, on SQLite and mongod   4 minutes
-again    the same release once more, the next one without and with changes (100,000 lines)  4 minutes
+again    the same release once more, parsed again, and one with changes (100,000 lines)      4 minutes
 memory   100,000 and 2,000,000 lines: the largest process (one run)                         3 minutes
 ======== ================================================================================== ==========================
 
-All sides run one parser. Ours and the peer's command are whole processes with their start; the peer's hub is timed from
-the call on, which is in its favour. CPU seconds are the client's: a database server's are not counted.
+All sides run one parser. The table shows whole processes with their start, except for the wall time of the peer's hub,
+which is from the call on. Promises about CPU compare hubs from the call on: from ours the CPU of a command is taken off
+that only starts a hub and a worker, from the peer's hub what it spent before the call; its command is taken as a whole.
+CPU seconds are the client's: a database server's are not counted.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def jsonl(place: Place) -> tuple[list[Contender], list[Target]]:
         peer_command("peer: biothings-cli, SQLite", place, "big", LINES),
         peer_uploader("peer: its hub, mongod", place, "big", "BasicStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer", 3.0), Target("cpu", "ours", "limit", 0.7)]
+    return contenders, [Target("call", "ours", "peer", 3.0), Target("call", "ours", "limit", 0.7)]
 
 
 def merge(place: Place) -> tuple[list[Contender], list[Target]]:
@@ -153,7 +155,7 @@ def merge(place: Place) -> tuple[list[Contender], list[Target]]:
         peer_command("peer: biothings-cli, SQLite", place, "dup_short", SHORT, "merge"),
         peer_uploader("peer: its hub's MergerStorage, mongod", place, "dup", "MergerStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer: biothings", 10.0), Target("cpu", "ours", "peer: its hub", 4.0)]
+    return contenders, [Target("call", "ours", "peer: biothings", 10.0), Target("call", "ours", "peer: its hub", 4.0)]
 
 
 def ignore(place: Place) -> tuple[list[Contender], list[Target]]:
@@ -164,7 +166,7 @@ def ignore(place: Place) -> tuple[list[Contender], list[Target]]:
         ),
         peer_uploader("peer: its hub's IgnoreDuplicatedStorage, mongod", place, "dup", "IgnoreDuplicatedStorage"),
     ]
-    return contenders, [Target("cpu", "ours", "peer", 3.0)]
+    return contenders, [Target("call", "ours", "peer", 3.0)]
 
 
 def workers(place: Place) -> tuple[list[Contender], list[Target]]:
@@ -205,14 +207,14 @@ def again(place: Place) -> tuple[list[Contender], list[Target]]:
         home.execute("upload('src_a')")
         release(changed)()
 
-    def run(**expected: int) -> Callable[[], Run]:
-        return lambda: home.upload("src_a", lines, **expected)
+    def run(*, force: bool = False, **expected: int) -> Callable[[], Run]:
+        return lambda: home.upload("src_a", lines, force=force, **expected)
 
     contenders = [
         Contender("first upload", run(added=lines), new),
         Contender("the same release once more", run(unchanged=lines)),
-        Contender("the next release, no document changed", run(unchanged=lines), release(first)),
-        Contender("the next release, 7 % of the documents differ", run(added=1000), back),
+        Contender("the same release, parsed again (force=True)", run(force=True, unchanged=lines)),
+        Contender("a release of which 7 % of the documents differ", run(added=1000), back),
     ]
     return contenders, [Target(figure, "the same", "first", 2.0) for figure in ("wall", "cpu")]
 

@@ -62,7 +62,8 @@ class UploadManager:
         """Upload a source: all its collections, or one as ``"source.collection"``.
 
         The old collection stays until the new one is complete, then it is kept as an archive. ``force`` takes the
-        recorded data folder even if its dump did not succeed; ``release`` an earlier release that is still there.
+        recorded data folder even if its dump did not succeed, and parses what is in place already; ``release`` takes an
+        earlier release that is still there.
         ``validate`` checks all documents against the collection's model first. ``accept_loss`` lets a release in that
         lost more documents than ``max_loss`` allows. ``limit`` (or ``batch_size`` times ``max_batch_num``) makes it a
         preview: so many documents at most, in a collection ``<name>_preview``, and nothing else changes. ``options``
