@@ -101,7 +101,7 @@ MISSING = {
     "import biothings.utils.datalod": rf"no module {UTILS}\.datalod; did you mean {UTILS}\.dataload",
     "from biothings.utils import datalod": rf"no {UTILS}\.datalod; did you mean 'dataload'",
     "import biothings.hub.dataload.dumper as d; d.HTPDumper": r"dumper\.HTPDumper; did you mean 'HTTPDumper'",
-    "from biothings.hub.datatransform import DataTransformMDB": r"\.DataTransformMDB: ids cannot be looked up",
+    "from biothings.hub.datatransform import DataTransforMDB": r"DataTransforMDB; did you mean 'DataTransformMDB'",
     "from biothings.hub.autoupdate.dumper import X": r"biothings\.hub\.autoupdate; biothings\.hub has databuild",
     "import nosuch": "No module named 'nosuch'",
     "import config.sub": "No module named 'config'",
@@ -112,6 +112,27 @@ MISSING = {
 def test_what_is_missing_is_named_with_the_line_of_the_plugin(write: Write, line: str, error: str) -> None:
     with pytest.raises(PluginCodeError, match=rf"parser\.py:2: .*{error}"):
         load_function(write(f"\n{line}\ndef f(): ...\n"), "parser:f")
+
+
+LOOKUP = """
+from biothings.hub.datatransform import DataTransformMDB, nested_lookup
+from biothings.hub.datatransform.datatransform_mdb import MongoDBEdge
+
+class KeyLookup(DataTransformMDB):
+    def __init__(self, *args, **kwargs):
+        super().__init__({"a": MongoDBEdge("c", "c.a", "c.b")}, *args, **kwargs)
+
+@KeyLookup(["a"], ["b"])
+def f(folder):
+    yield {"_id": nested_lookup({"a": [{"b": 1}]}, "a.b")}
+"""
+
+
+def test_who_looks_up_ids_can_be_loaded_and_fails_when_it_does(write: Write) -> None:
+    parser = load_function(write(LOOKUP), "parser:f")
+    with pytest.raises(NotImplementedError, match="KeyLookup: ids cannot be looked up yet; map them in load_data"):
+        parser("folder")
+    assert list(parser.__wrapped__("folder")) == [{"_id": [1]}]  # type: ignore[attr-defined]
 
 
 def test_in_a_worker_all_that_a_plugin_pulls_in_gets_ours(
