@@ -92,6 +92,7 @@ def test_a_file_in_the_working_directory_does_not_shadow_the_library(
     ("start", "work", "fork"),
     [("forkserver", "endless", False), ("spawn", "endless", False), ("forkserver", "endless_with_child", True)],
 )
+@pytest.mark.service
 def test_workers_do_not_outlive_a_killed_hub(start: str, work: str, fork: bool) -> None:
     script = hub(start) + ORPHANS.format(work=work, fork=fork)
     forked = None

@@ -97,6 +97,7 @@ def test_a_worker_killed_while_idle_costs_no_work(make: Make) -> None:
     assert executor.submit(works.pid).future.result(SECONDS) != pid
 
 
+@pytest.mark.service
 def test_work_outlives_the_death_of_the_fork_server(make: Make) -> None:
     executor = make(workers=1)
     pid = executor.submit(works.pid).future.result(SECONDS)
@@ -181,6 +182,7 @@ def test_processes_left_by_ended_work_end_with_the_executor(make: Make) -> None:
     assert gone(child)
 
 
+@pytest.mark.service
 def test_processes_of_a_worker_that_ended_by_itself_end_too(make: Make, tmp_path: Path) -> None:
     error = make().submit(works.leave_child, tmp_path / "pid").future.exception(SECONDS)
     assert isinstance(error, WorkerDied)

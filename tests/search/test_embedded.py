@@ -129,6 +129,7 @@ for chunk in range(10_000):
 
 
 @pytest.mark.parametrize("chunks", [2, 9, 25])
+@pytest.mark.service
 def test_a_kill_during_bulk_loses_nothing_acknowledged(tmp_path: Path, chunks: int) -> None:
     url = f"embedded://{tmp_path}"
     with subprocess.Popen([sys.executable, "-c", WRITE, url], stdout=subprocess.PIPE, text=True) as writer:
@@ -220,6 +221,7 @@ def table_of(folder: Path, index: str) -> Any:
 # --- under load
 
 
+@pytest.mark.service
 def test_reading_while_writing(embedded: Open) -> None:
     es = embedded()
     put(es, *range(50))

@@ -108,6 +108,7 @@ def test_a_killed_part_is_what_was_flushed(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.timeout(100)
+@pytest.mark.service
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     urls = [f"sqlite://{folder}", f"sqlite://{tmp_path}/state.db"]

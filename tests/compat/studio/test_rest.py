@@ -219,6 +219,7 @@ def test_settings_are_changed_by_json_text_and_reset(fresh_rig: Rig) -> None:
     assert hub.result("GET", "/config")["scope"]["config"]["HUB_NAME"]["value"] == "BioThings Hub"
 
 
+@pytest.mark.service
 def test_core_c80_the_root_answers_while_every_worker_waits(rig: Rig, hub: Session) -> None:
     with ThreadPoolExecutor(40) as pool:
         waiting = [pool.submit(rig.session().result, "GET", "/waits") for _ in range(40)]
