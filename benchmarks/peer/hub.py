@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 
-def configure(port: int, root: Path) -> None:
-    """The settings module that the peer wants to find before its first import."""
+def configure(port: int, root: Path, prefix: str = "peer") -> None:
+    """The settings module that the peer wants to find before its first import; ``prefix`` begins databases' names."""
     uri = f"mongodb://127.0.0.1:{port}"
     config = types.ModuleType("config")
     values: dict[str, Any] = {
@@ -31,10 +31,10 @@ def configure(port: int, root: Path) -> None:
         "DIFF_PATH": str(root / "diff"),
         "RELEASE_PATH": str(root / "release"),
         "HUB_DB_BACKEND": {"module": "biothings.utils.mongo", "uri": uri},
-        "DATA_HUB_DB_DATABASE": "peer_hub",
+        "DATA_HUB_DB_DATABASE": f"{prefix}_hub",
         "CONFIG_READONLY": True,
     }
-    for kind, database in (("SRC", "peer_src"), ("TARGET", "peer_target")):
+    for kind, database in (("SRC", f"{prefix}_src"), ("TARGET", f"{prefix}_target")):
         values[f"DATA_{kind}_SERVER"] = "127.0.0.1"
         values[f"DATA_{kind}_PORT"] = port
         values[f"DATA_{kind}_DATABASE"] = database

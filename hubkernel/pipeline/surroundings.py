@@ -35,9 +35,9 @@ class Surroundings:
     """Plain values by name, in upper case; no secrets."""
 
     @classmethod
-    def of(cls, context: PipelineContext, settings: Mapping[str, Any] | None = None) -> Surroundings:
-        """Those of a hub; ``settings`` go before its own."""
-        known = {**context.settings(), **(settings or {})}
+    def of(cls, context: PipelineContext) -> Surroundings:
+        """Those of a hub."""
+        known = dict(context.settings())
         return cls(context.store_url, context.state.url, str(context.archive), str(context.logs), known)
 
 

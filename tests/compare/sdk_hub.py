@@ -1,7 +1,8 @@
 """The SDK's own hub on a mongod: loads plugins, dumps and uploads each. Runs inside the SDK's environment only.
 
-``python sdk_hub.py PORT PLUGINS NAME ...``: PLUGINS is the folder of the plugins. Prints one line of JSON: what each
-source ended with, ``{name: {"release", "collections", "errors"}}``. The documents stay in the database ``peer_src``.
+``python sdk_hub.py PORT PREFIX PLUGINS NAME ...``: PLUGINS is the folder of the plugins. Prints one line of JSON: what
+each source ended with, ``{name: {"release", "collections", "errors"}}``. The documents stay in the database
+``<PREFIX>_src``.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ async def run(managers: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    port, plugins, *names = sys.argv[1:]
+    port, prefix, plugins, *names = sys.argv[1:]
     logging.disable(logging.WARNING)
-    configure(int(port), Path.cwd())
+    configure(int(port), Path.cwd(), prefix)
     import config
 
     config.DATA_PLUGIN_FOLDER = plugins

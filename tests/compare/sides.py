@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -77,15 +78,14 @@ def sdk_hub(folder: Path, names: Iterable[str], mongod_url: str) -> dict[str, Ou
     with closing(MongoClient(mongod_url)) as server:
         host, port = server.address
         assert host == "127.0.0.1"
-        for database in ("peer_hub", "peer_src"):
-            server.drop_database(database)
-        done = _run([sdk.python(), "sdk_hub.py", port, folder / "plugins", *names], folder)
+        prefix = f"sdk_{uuid.uuid4().hex[:8]}"  # never used before: a drop may still be under way when it returns
+        done = _run([sdk.python(), "sdk_hub.py", port, prefix, folder / "plugins", *names], folder)
         if done.returncode or not done.stdout.strip():
             raise AssertionError(
                 f"the SDK's hub ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             )
         found = json.loads(done.stdout.splitlines()[-1])
-        return {name: _from_mongod(server["peer_src"], ended) for name, ended in found.items()}
+        return {name: _from_mongod(server[f"{prefix}_src"], ended) for name, ended in found.items()}
 
 
 def _from_mongod(database: Any, ended: dict[str, Any]) -> Outcome:

@@ -56,8 +56,6 @@ class PluginManager:
         self.context = context
         self.keylookup = lookup_target(keylookup)
         self.discovery = Discovery(context.root / "cache" / "classes.json", timeout, self._surroundings)
-        self.settings: Callable[[], Mapping[str, Any]] = dict
-        """What the hub's plain settings are, by names in capitals, for the code of plugins."""
         self.registry = Registry(context, self.load, self._checked)
         self.install = False
         """Whether packages that plugins require may be installed."""
@@ -93,7 +91,7 @@ class PluginManager:
         return load_plugin(folder, self.discovery.look)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings.of(self.context, self.settings())
+        return Surroundings.of(self.context)
 
     def _found(self) -> _Found:
         return _Found(self.discovery.look, self.plugins, self.broken, self._admit, self.install)
