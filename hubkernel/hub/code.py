@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from hubkernel.pipeline.common import syntax_tree
+
 if TYPE_CHECKING:
     from hubkernel.hub.server import HubServer
 
@@ -42,7 +44,7 @@ def run_code(server: HubServer, code: str) -> dict[str, Any]:
 
 
 def _run(server: HubServer, code: str) -> Any:
-    tree = ast.parse(code, FILE)
+    tree = syntax_tree(code, FILE)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
         return _finish(server, _evaluate(server, tree, "exec"))

@@ -18,6 +18,8 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hubkernel.pipeline.common import syntax_tree
+
 _SECTION = re.compile(r"#\s?\*\s*(.*?)\s*\*\s?#\s*")
 _MARK = re.compile(r"#\s?-\s*(\w+)\s*-\s?#\s*")
 _TEXT = re.compile(r"#\s+(.*)")
@@ -51,7 +53,7 @@ def read_comments(text: str) -> dict[str, Comment]:
     """By setting, in the order of the module. The module has to be valid Python."""
     comments, code = _tokens(text)
     settings: dict[int, list[str]] = {}
-    for node, names in _assignments(ast.parse(text)):
+    for node, names in _assignments(syntax_tree(text)):
         settings[node.lineno] = names
         code.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     found: dict[str, Comment] = {}

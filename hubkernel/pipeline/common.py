@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import secrets
 import string
+import time
 from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
 ALPHABET = string.digits + string.ascii_lowercase
+TREE_ATTEMPTS = 20
 
 
 def random_letters(count: int) -> str:
     """Digits and small letters."""
     return "".join(secrets.choice(ALPHABET) for _ in range(count))
+
+
+def syntax_tree(source: str | bytes, file: str = "<unknown>") -> ast.Module:
+    """That of a module's source. Raises ``SyntaxError``.
+
+    Up to Python 3.12 the interpreter counts the depth of all threads' trees together: a thread whose tree is made while
+    another's is may find its count wrong (``SystemError``, CPython issue 106905). The source is not at fault then.
+    """
+    for _ in range(TREE_ATTEMPTS):
+        try:
+            return ast.parse(source, file)
+        except SystemError:
+            time.sleep(0)  # to the other thread
+    return ast.parse(source, file)
 
 
 def cron_expression(text: str) -> str:

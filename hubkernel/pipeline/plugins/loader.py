@@ -30,6 +30,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from hubkernel.pipeline.common import syntax_tree
 from hubkernel.pipeline.plugins import aliases
 from hubkernel.pipeline.plugins.errors import PluginCodeError, nearest
 
@@ -279,7 +280,7 @@ def check_function(folder: Path, target: str) -> str | None:
             return None if function in vars(ours) else _no_function(target, module, [*vars(ours)])
         if file.suffix != ".py":
             return None
-        names = _top_level_names(ast.parse(file.read_bytes(), str(file)))
+        names = _top_level_names(syntax_tree(file.read_bytes(), str(file)))
         if function in names or names & {"*", "__getattr__"}:
             return None
         return _no_function(target, str(file), sorted(names))
