@@ -317,6 +317,7 @@ LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 
     [("a.gz", gzip.compress(bytes(3 << 20))), ("b", bytes(3 << 20))],
     ids=["unpacked", "downloaded"],
 )
+@pytest.mark.service
 def test_full_disk_is_one_error_and_loses_nothing(web: Web, tmp_path: Path, name: str, content: bytes) -> None:
     web[f"/{name}"] = Resource(gzip.compress(b"old"))
     with bench_in(tmp_path) as bench:

@@ -100,6 +100,7 @@ def test_the_meter_expects_in_proportion_to_what_was_read(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not meter_module.OPEN_FILES.exists(), reason="there is no /proc")
+@pytest.mark.service
 def test_an_upload_knows_its_total_from_its_file(tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubkernel.pipeline.upload.documents.INTERVAL", -1)
     reported: Shown = []

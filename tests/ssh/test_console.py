@@ -192,6 +192,7 @@ def test_a_viewer_is_offered_what_a_viewer_may(tmp_path: Path, hub: LocalHub) ->
     run(test)
 
 
+@pytest.mark.service
 def test_what_was_typed_is_kept_for_each_user(tmp_path: Path, hub: LocalHub) -> None:
     async def test() -> None:
         history = tmp_path / "history"
@@ -284,6 +285,7 @@ class Refusing:
 
 @settings(max_examples=12, deadline=None)
 @given(keys=st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(KEYS)), max_size=30))
+@pytest.mark.service
 def test_any_keys_leave_a_hub_that_answers(tmp_path_factory: pytest.TempPathFactory, keys: list[bytes]) -> None:
     folder = tmp_path_factory.getbasetemp() / "keys"
 

@@ -87,6 +87,7 @@ part.write(until_killed())
 
 
 @pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.service
 def test_a_killed_part_is_what_was_flushed(tmp_path: Path, number: int) -> None:
     """The worker of one part dies; its writer lives and may seal what was acknowledged."""
     store = open_store(f"sqlite://{tmp_path}/store")

@@ -336,6 +336,7 @@ def test_the_pool_keeps_few_connections_and_none_to_what_is_gone(store: Document
     pool.close()
 
 
+@pytest.mark.service
 def test_memory_stays_flat(store: DocumentStore) -> None:
     """Writing and reading 60 MB of documents takes a small part of that in memory."""
     code = (

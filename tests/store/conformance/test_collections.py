@@ -283,6 +283,7 @@ def test_a_bad_document_is_named_with_its_position(store: DocumentStore, bad: An
     assert ids(store["kept"]) == ["old"]
 
 
+@pytest.mark.service
 def test_a_document_of_16_mib_is_the_largest(store: DocumentStore) -> None:
     room = LIMIT - len(bson.encode({"_id": "big", "x": b""}))
     writer = store.writer()
@@ -374,6 +375,7 @@ def test_an_empty_name_is_refused(store: DocumentStore) -> None:
     assert store.names() == ["a", "b"]
 
 
+@pytest.mark.service
 def test_an_iterator_never_mixes_two_states(store: DocumentStore) -> None:
     """SQLite reads on in the old state; MongoDB drops it, and says so."""
     load(store, "many", ({"_id": f"{number:05}", "pad": "old" * 3000} for number in range(4000)))

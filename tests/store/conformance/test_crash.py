@@ -59,6 +59,7 @@ def check(store: DocumentStore, said: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.service
 def test_a_killed_writer_loses_nothing_acknowledged(
     store_url: str, state_url: str, step: str, backend: str, request: pytest.FixtureRequest
 ) -> None:
