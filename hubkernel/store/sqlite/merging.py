@@ -10,14 +10,16 @@ from operator import itemgetter
 from hubkernel.store.base import Fold
 from hubkernel.store.encode import content_hash, decode, encode
 from hubkernel.store.errors import InvalidDocumentError
-from hubkernel.store.sqlite.part import SAME, UNLESS_IN_BASE
+from hubkernel.store.sqlite.part import NEW, SAME, UNLESS_IN_BASE
 
 _BYTES = f"CASE WHEN {SAME} THEN (SELECT document FROM base.documents old WHERE old.id = new.id) ELSE document END"
 # The order of the tables is ours (CROSS JOIN), so that ids come in order and nothing is sorted with its documents.
 _ROWS = f"SELECT new.id, seq, {_BYTES} FROM twice CROSS JOIN main.documents new ON new.id = twice.id ORDER BY twice.id"
 _ROWS_OF = f"SELECT id, seq, {_BYTES} FROM main.documents new WHERE id = ?"
-_REPLACE = f"UPDATE main.documents SET hash = ?3, document = {UNLESS_IN_BASE} WHERE seq = ?1"
-_INSERT = f"INSERT INTO fresh.documents VALUES(?1, ?2, ?3, {UNLESS_IN_BASE})"
+_REPLACE = (
+    f"UPDATE main.documents AS row SET hash = new.hash, document = {UNLESS_IN_BASE} FROM {NEW} WHERE row.seq = new.seq"
+)
+_INSERT = f"INSERT INTO fresh.documents SELECT new.seq, new.id, new.hash, {UNLESS_IN_BASE} FROM {NEW}"
 _Row = tuple[str, int, bytes]
 
 

@@ -25,10 +25,14 @@ CACHE_KIB = 16384
 ROW_BITS = 40
 _BUSY_SECONDS = 0.5
 INSERT = "INSERT INTO documents VALUES(?,?,?,?)"
-UNLESS_IN_BASE = "CASE WHEN EXISTS(SELECT 1 FROM base.documents WHERE id=?2 AND hash=?3) THEN x'' ELSE ?4 END"
+NEW = "(SELECT ? AS seq, ? AS id, ? AS hash, ? AS document) AS new"
+UNLESS_IN_BASE = (
+    "CASE WHEN EXISTS(SELECT 1 FROM base.documents AS old WHERE old.id = new.id AND old.hash = new.hash)"
+    " THEN x'' ELSE new.document END"
+)
 """:data:`SAME` in place of a document that the base has; the parameters are those of :data:`INSERT`."""
 SAME = "length(document) = 0"
-INSERT_UNLESS_IN_BASE = f"INSERT INTO documents VALUES(?1, ?2, ?3, {UNLESS_IN_BASE})"
+INSERT_UNLESS_IN_BASE = f"INSERT INTO documents SELECT new.seq, new.id, new.hash, {UNLESS_IN_BASE} FROM {NEW}"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents(
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, hash BLOB NOT NULL, document BLOB NOT NULL);
