@@ -91,8 +91,20 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             pass
 
 
+def taken_behind_a_free_one() -> socket.socket:
+    """A listening socket; nobody has the port before it."""
+    while True:
+        taken = socket.create_server(("127.0.0.1", 0))
+        try:
+            socket.create_server(("127.0.0.1", taken.getsockname()[1] - 1)).close()
+        except OSError:
+            taken.close()
+        else:
+            return taken
+
+
 def test_a_taken_port_that_nobody_chose_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, caplog.at_level("WARNING"):
+    with taken_behind_a_free_one() as taken, caplog.at_level("WARNING"):
         port = taken.getsockname()[1]
         (tmp_path / "hubkernel.toml").write_text(f"studio_port = {port - 1}\n")
         features = ["job", "config", "readonly"]  # not 'studio', whose own port may be taken by now
